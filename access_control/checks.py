@@ -1,0 +1,94 @@
+"""System checks: misconfiguration stops the start, with what to do about it."""
+
+from collections import Counter
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from access_control.roles import NEEDS_GRANT, PERMISSIONS
+
+OWN_APPS = ("access_control", "members", "consent", "retention")
+
+
+def check_roles(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Every permission that a role carries is declared by a model."""
+    real = {
+        f"{model._meta.app_label}.{codename}"
+        for model in apps.get_models()
+        for codename in [
+            *(f"{verb}_{model._meta.model_name}" for verb in model._meta.default_permissions),
+            *(codename for codename, _name in model._meta.permissions),
+        ]
+    }
+    named = {name for names in PERMISSIONS.values() for name in names} | NEEDS_GRANT
+    return [
+        Error(
+            f"A role names the permission {name!r}, which no model declares.",
+            hint="Correct access_control/roles.py, or declare it in the model's Meta.permissions.",
+            id="access_control.E001",
+        )
+        for name in sorted(named - real)
+    ]
+
+
+def all_events() -> dict[str, str]:
+    """Event code → label over all apps."""
+    return {str(value): str(label) for enum in _event_enums() for value, label in enum.choices}
+
+
+def _event_enums() -> list[Any]:
+    modules = [f"{label}.events" for label in OWN_APPS]
+    return [import_module(name).Event for name in modules if find_spec(name)]
+
+
+def check_events(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """No event code is declared twice."""
+    counted = Counter(str(value) for enum in _event_enums() for value in enum.values)
+    return [
+        Error(
+            f"The event {event!r} is declared by two apps.",
+            hint="An event belongs to the app that records it: remove it from the other app's events.py.",
+            id="access_control.E002",
+        )
+        for event, count in counted.items()
+        if count > 1
+    ]
+
+
+def check_database(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Production runs on a PostgreSQL of its own."""
+    if settings.EMBEDDED_DATABASE:
+        return [
+            Error(
+                "The embedded PostgreSQL is for demo and development only.",
+                hint="Set DATABASE_URL and VAULT_DATABASE_URL; see docs/operations.md.",
+                id="access_control.E003",
+            )
+        ]
+    return []
+
+
+def check_policy(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """The content security policy allows nothing inline and no evaluation."""
+    directives = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
+    unsafe = sorted(name for name, values in directives.items() if any("unsafe" in str(value) for value in values))
+    return [
+        Error(
+            f"The content security policy is unsafe in {', '.join(unsafe)}.",
+            hint="Move inline script and style into files under config/static.",
+            id="access_control.E004",
+        )
+        for _once in unsafe[:1]
+    ]
+
+
+def register_all() -> None:
+    """Register the checks; called once by the app."""
+    register(check_roles, Tags.security)
+    register(check_events, Tags.compatibility)
+    register(check_database, Tags.security, deploy=True)
+    register(check_policy, Tags.security, deploy=True)

@@ -1,0 +1,21 @@
+"""What this app records in the ledger, as ``subject:act``. A check keeps the apps' events disjoint."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Event(models.TextChoices):
+    """Events of access control."""
+
+    PERSON_HIRED = "person:hired", _("person entered")
+    PERSON_MOVED = "person:moved", _("person moved")
+    PERSON_LEFT = "person:left", _("person left")
+    ACCOUNT_OPENED = "account:opened", _("account opened")
+    PASSWORD_CHANGED = "account:password_changed", _("password changed")
+    SIGNED_IN = "account:signed_in", _("signed in")
+    SIGN_IN_FAILED = "account:sign_in_failed", _("sign-in failed")
+    GRANT_OPENED = "grant:opened", _("access granted")
+    GRANT_ENDED = "grant:ended", _("access ended")
+    APPROVAL_ASKED = "approval:asked", _("approval asked for")
+    APPROVAL_GIVEN = "approval:given", _("approval given")
+    APPROVAL_USED = "approval:used", _("approval used")

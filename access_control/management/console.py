@@ -1,0 +1,57 @@
+"""What every command of the console shares: ``--json``, ``--as``, exit status, one summary."""
+
+import json
+import sys
+from getpass import getpass
+from typing import Any
+
+from django.contrib.auth import authenticate
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from access_control.models import Staff
+
+REFUSED = 1
+BAD_USAGE = 2
+
+
+def bad_usage(message: str) -> CommandError:
+    """Exit status 2; the message names every bad value."""
+    return CommandError(message, returncode=BAD_USAGE)
+
+
+class ConsoleCommand(BaseCommand):
+    """Parses, calls one service, prints one summary.
+
+    ``--json``: one object on standard output. Exit status 0, 1 when something was refused or rejected, 2 for bad usage.
+    A command run by a person takes ``--as USERNAME``; the password comes from standard input or a prompt.
+    """
+
+    by_person = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add ``--json`` and, for commands of a person, ``--as``."""
+        parser.add_argument("--json", action="store_true", help="Print one JSON object on standard output.")
+        if self.by_person:
+            parser.add_argument(
+                "--as",
+                dest="username",
+                metavar="USERNAME",
+                required=True,
+                help="Act as this account. The password is read from standard input or asked for.",
+            )
+
+    def actor(self, username: str, permission: str) -> Staff:
+        """The account, if the password is right and its role carries ``permission``. Raises CommandError (2 or 1)."""
+        from access_control import policies
+
+        password = getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        staff = authenticate(username=username, password=password)
+        if not isinstance(staff, Staff):
+            raise bad_usage("--as: no such account, or the password is wrong.")
+        if not policies.can(staff, permission):
+            raise CommandError(f"--as: this account may not do that ({permission}).", returncode=REFUSED)
+        return staff
+
+    def answer(self, summary: dict[str, Any], text: str, *, as_json: bool) -> None:
+        """Print the summary once: as JSON, or as text."""
+        self.stdout.write(json.dumps(summary, ensure_ascii=False, default=str) if as_json else text)

@@ -1,0 +1,113 @@
+"""Request ids, and what may be logged: ids, route names and times; never a path's query, a value or a message of others."""
+
+import dataclasses
+import json
+import logging
+import traceback
+import uuid
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.views.debug import SafeExceptionReporterFilter
+
+from access_control.ids import new_id
+
+log = logging.getLogger("console.request")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Everything from one click or one run shares ``id``. ``web`` is False for commands and jobs."""
+
+    id: uuid.UUID
+    address: str | None = None
+    web: bool = False
+
+
+_current: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+def current_request() -> Request:
+    """The request under way; a command's is made when it is first asked for."""
+    found = _current.get()
+    if found is None:
+        found = Request(new_id())
+        _current.set(found)
+    return found
+
+
+class RequestMiddleware:
+    """Gives each request an id (answered as ``X-Request-ID``), logs one line, and forbids storing any page."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = timezone.now()
+        here = Request(new_id(), request.META.get("REMOTE_ADDR") or None, web=True)
+        token = _current.set(here)
+        try:
+            response = self.get_response(request)
+        finally:
+            _current.reset(token)
+        response["X-Request-ID"] = str(here.id)
+        if not response.has_header("Cache-Control"):
+            add_never_cache_headers(response)
+        match = request.resolver_match
+        log.info(
+            "request",
+            extra={
+                "fields": {
+                    "request_id": str(here.id),
+                    "method": request.method,
+                    "route": match.view_name if match else None,
+                    "status": response.status_code,
+                    "ms": round((timezone.now() - started).total_seconds() * 1000),
+                }
+            },
+        )
+        return response
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line. An exception is its type and frames: messages may quote what was typed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": timezone.now().isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        # Only the console's own loggers write sentences that are known to hold no value.
+        line["message"] = record.getMessage() if record.name.startswith("console") else str(record.msg)
+        line |= getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = record.exc_info[0].__name__
+            line["frames"] = [
+                f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])
+            ]
+        if found := _current.get():
+            line.setdefault("request_id", str(found.id))
+        return json.dumps(line, ensure_ascii=False)
+
+
+class NothingReported(SafeExceptionReporterFilter):
+    """Error reports hold no local variables and no posted values."""
+
+    def is_active(self, request: HttpRequest | None) -> bool:
+        """Always, also with DEBUG."""
+        return True
+
+    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
+        """None of what was posted."""
+        return {}
+
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> list[tuple[str, Any]]:
+        """No local variables."""
+        return []

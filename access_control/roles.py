@@ -1,0 +1,60 @@
+"""Roles as data: one table from role to the permissions it carries. A system check keeps every name real.
+
+A permission in ``NEEDS_GRANT`` is worth nothing by role alone: it also needs a live grant on the object.
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    """What an account is for."""
+
+    AGENT = "agent", _("agent")
+    SUPERVISOR = "supervisor", _("supervisor")
+    OFFICER = "officer", _("privacy officer")
+    AUDITOR = "auditor", _("auditor")
+    ADMINISTRATOR = "administrator", _("administrator")
+
+
+_AGENT = frozenset(
+    {
+        "members.find_member",
+        "members.view_member",
+        "members.reveal_member",
+        "members.correct_member",
+        "members.view_case",
+        "members.open_case",
+        "members.work_case",
+    }
+)
+_READS_THE_LEDGER = frozenset(
+    {
+        "access_control.view_ledgerevent",
+        "access_control.view_person",
+        "access_control.view_staff",
+        "access_control.view_entity",
+        "consent.view_policyversion",
+    }
+)
+
+PERMISSIONS: dict[str, frozenset[str]] = {
+    Role.AGENT: _AGENT,
+    Role.SUPERVISOR: _AGENT | {"members.oversee_case", "members.revoke_grant", "members.import_member"},
+    Role.OFFICER: _READS_THE_LEDGER
+    | {"members.view_case", "members.oversee_case", "members.revoke_grant", "members.import_member"},
+    Role.AUDITOR: _READS_THE_LEDGER,
+    Role.ADMINISTRATOR: frozenset(
+        {
+            "access_control.view_person",
+            "access_control.add_person",
+            "access_control.change_person",
+            "access_control.view_staff",
+            "access_control.add_staff",
+            "access_control.change_staff",
+            "access_control.view_entity",
+        }
+    ),
+}
+
+NEEDS_GRANT = frozenset({"members.view_member", "members.reveal_member", "members.correct_member"})

@@ -1,0 +1,152 @@
+"""Every write to persons, accounts and approvals."""
+
+import datetime
+import uuid
+
+from django.contrib.auth.password_validation import validate_password
+from django.db.models import F
+from django.utils import timezone
+
+from access_control.codes import Reason, SubjectKind
+from access_control.events import Event
+from access_control.ledger import acting
+from access_control.models import Approval, Entity, Person, Staff
+from access_control.roles import Role
+
+APPROVAL_LASTS = datetime.timedelta(days=7)
+
+
+class AlreadyLeft(Exception):
+    """The person has left the company already."""
+
+
+class NotApprovable(Exception):
+    """The approval was given, used or has expired, or it names another payload."""
+
+
+def hire(
+    employee_number: str,
+    *,
+    display_name: str,
+    entity: Entity,
+    access_class: str,
+    joined_on: datetime.date,
+    actor: Staff | None,
+    reason: str = Reason.HIRED,
+) -> Person:
+    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account."""
+    with acting(actor, reason=reason) as act:
+        person = Person.objects.create(
+            employee_number=employee_number,
+            display_name=display_name,
+            entity=entity,
+            access_class=access_class,
+            joined_on=joined_on,
+        )
+        act.record(Event.PERSON_HIRED, subject=person.pk, subject_kind=SubjectKind.STAFF)
+        return person
+
+
+def open_account(
+    person: Person, *, username: str, role: Role | str, password: str, actor: Staff | None, reason: str = Reason.HIRED
+) -> Staff:
+    """Give ``person`` an account. Raises ValidationError when the password is too weak."""
+    staff = Staff(username=username, person=person, role=role)
+    validate_password(password, staff)
+    staff.set_password(password)
+    with acting(actor, reason=reason) as act:
+        staff.save(force_insert=True)
+        act.record(Event.ACCOUNT_OPENED, subject=person.pk, subject_kind=SubjectKind.STAFF)
+        return staff
+
+
+def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = Reason.OWN_ACCOUNT) -> Staff:
+    """The account has a new password; sessions opened with the old one end. Raises ValidationError when too weak."""
+    validate_password(password, staff)
+    staff.set_password(password)
+    with acting(actor, reason=reason) as act:
+        staff.save(update_fields=["password"])
+        act.record(Event.PASSWORD_CHANGED, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
+        return staff
+
+
+def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str = Reason.LEFT) -> Person:
+    """The person has left: sessions, grants and approvals of their account are void from now (P8.B2).
+
+    Raises AlreadyLeft.
+    """
+    with acting(actor, reason=reason) as act:
+        person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
+        if person.left_on is not None:
+            raise AlreadyLeft
+        person.left_on = on
+        person.save(update_fields=["left_on"])
+        Staff.objects.filter(person=person).update(is_active=False, epoch=F("epoch") + 1)
+        act.record(Event.PERSON_LEFT, subject=person.pk, subject_kind=SubjectKind.STAFF)
+        return person
+
+
+def move(
+    person: Person, *, access_class: str, role: str | None = None, actor: Staff | None, reason: str = Reason.MOVED
+) -> Person:
+    """The person does other work: what they were granted before is void from now (P8.B2). Raises AlreadyLeft."""
+    with acting(actor, reason=reason) as act:
+        person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
+        if person.left_on is not None:
+            raise AlreadyLeft
+        person.access_class = access_class
+        person.save(update_fields=["access_class"])
+        changes = {"role": role} if role else {}
+        Staff.objects.filter(person=person).update(epoch=F("epoch") + 1, **changes)
+        act.record(Event.PERSON_MOVED, subject=person.pk, subject_kind=SubjectKind.STAFF)
+        return person
+
+
+def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff, reason: str) -> Approval:
+    """Ask another person to agree to exactly this payload, within ``APPROVAL_LASTS``."""
+    now = timezone.now()
+    with acting(actor, reason=reason) as act:
+        approval = Approval.objects.create(
+            kind=kind,
+            payload_hash=payload_hash,
+            requester=actor.person,
+            requester_epoch=actor.epoch,
+            requested_at=now,
+            expires_at=now + APPROVAL_LASTS,
+        )
+        act.record(Event.APPROVAL_ASKED, event_id=None)
+        return approval
+
+
+def approve(approval: Approval, *, actor: Staff, reason: str) -> Approval:
+    """Agree. The database refuses the requester as approver. Raises NotApprovable."""
+    now = timezone.now()
+    with acting(actor, reason=reason) as act:
+        approval = Approval.objects.select_for_update(no_key=True).get(pk=approval.pk)
+        if approval.approved_at or approval.expires_at <= now:
+            raise NotApprovable
+        approval.approver, approval.approver_epoch, approval.approved_at = actor.person, actor.epoch, now
+        approval.save(update_fields=["approver", "approver_epoch", "approved_at"])
+        act.record(Event.APPROVAL_GIVEN)
+        return approval
+
+
+def use_approval(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes, actor: Staff | None, reason: str) -> None:
+    """Spend an approval, once, if both persons' accounts are as they were. Raises NotApprovable."""
+    now = timezone.now()
+    with acting(actor, reason=reason) as act:
+        spent = Approval.objects.filter(
+            pk=approval_id,
+            kind=kind,
+            payload_hash=payload_hash,
+            approved_at__isnull=False,
+            used_at=None,
+            expires_at__gt=now,
+            requester__left_on=None,
+            requester__account__epoch=F("requester_epoch"),
+            approver__left_on=None,
+            approver__account__epoch=F("approver_epoch"),
+        ).update(used_at=now)
+        if not spent:
+            raise NotApprovable
+        act.record(Event.APPROVAL_USED)

@@ -1,0 +1,1 @@
+"""Keys, sealing, lookups and fences, in a database of their own. Imports nothing else of this project."""

@@ -1,0 +1,99 @@
+"""Key-encryption keys and the lookup key, outside both databases: a file of mode 600, behind a small interface.
+
+A key service would replace :func:`keyring`; nothing else reads the file. No key is ever made by itself:
+``make_keyring`` makes the file once, and refuses while the vault already holds keys wrapped under another.
+"""
+
+import base64
+import binascii
+import dataclasses
+import json
+import os
+import secrets
+import stat
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+
+from access_control.vault.errors import KeyringError
+
+FILE_FORMAT = 1
+KEY_BYTES = 32
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Keyring:
+    """Key-encryption keys by id (32 bytes each), the id that wraps new keys, and the lookup key (32 bytes)."""
+
+    wrapping: dict[int, bytes]
+    current: int
+    lookup: bytes
+
+    def wrapping_key(self, key_id: int) -> bytes:
+        """The key-encryption key ``key_id``. Raises KeyringError when this keyring does not hold it."""
+        try:
+            return self.wrapping[key_id]
+        except KeyError:
+            raise KeyringError(
+                f"The keyring holds no key {key_id}. Put back the keyring that this vault was sealed with."
+            ) from None
+
+
+def make(path: Path) -> None:
+    """Write a new keyring with one key-encryption key (id 1) to ``path``, mode 600. Raises KeyringError if it exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "format": FILE_FORMAT,
+        "current": 1,
+        "wrapping": {"1": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()},
+        "lookup": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode(),
+    }
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise KeyringError(f"{path} exists already and is left as it is.") from None
+    with os.fdopen(handle, "w") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load(path: Path) -> Keyring:
+    """Read the keyring. Raises KeyringError, naming the file and the fault, never a key."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_IMODE(mode) & 0o077:
+            raise KeyringError(f"{path} can be read by others (mode {stat.S_IMODE(mode):o}). Run: chmod 600 on it.")
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise KeyringError(
+            f"{path} is missing. Put back the keyring from its backup; on a new installation run make_keyring."
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise KeyringError(f"{path} cannot be read as a keyring ({type(error).__name__}).") from None
+    try:
+        if document["format"] != FILE_FORMAT:
+            raise KeyringError(f"{path} has keyring format {document['format']!r}; only {FILE_FORMAT} is known here.")
+        wrapping = {int(key_id): base64.b64decode(text, validate=True) for key_id, text in document["wrapping"].items()}
+        ring = Keyring(wrapping, int(document["current"]), base64.b64decode(document["lookup"], validate=True))
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
+        raise KeyringError(f"{path} is no keyring: a field is missing or malformed.") from None
+    if ring.current not in wrapping or any(len(key) != KEY_BYTES for key in [*wrapping.values(), ring.lookup]):
+        raise KeyringError(f"{path} is no keyring: a key is not {KEY_BYTES} bytes, or the current key is missing.")
+    return ring
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, modified: int, mode: int) -> Keyring:
+    return load(path)
+
+
+def keyring() -> Keyring:
+    """The keyring of this installation, read again when the file changes. Raises KeyringError."""
+    path = Path(settings.CONSOLE_KEYRING)
+    try:
+        status = path.stat()
+    except OSError:
+        return load(path)
+    return _loaded(path, status.st_mtime_ns, status.st_mode)

@@ -1,0 +1,137 @@
+"""The vault's tables. No role but the owner may touch them; everything goes through the functions in ``sql.py``."""
+
+import uuid
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from access_control.vault.categories import Category
+
+
+class Xid8Field(models.Field[int, int]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    def db_type(self, connection: Any) -> str:
+        """The column type."""
+        return "xid8"
+
+    def from_db_value(self, value: object, expression: object, connection: object) -> int | None:
+        """psycopg hands an xid8 over as text."""
+        return None if value is None else int(str(value))
+
+
+class Installation(models.Model):
+    """One row: which installation this vault seals for, and how often it was restored from a backup."""
+
+    singleton = models.SmallIntegerField(primary_key=True, default=1)
+    id = models.UUIDField(unique=True, default=uuid.uuid4)
+    restore_epoch = models.IntegerField(default=1)
+    fetches_per_hour = models.IntegerField(default=100_000)
+    destructions_per_hour = models.IntegerField(default=20_000_000)
+    created = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(singleton=1), name="vault_installation_only_one")]
+
+
+class Key(models.Model):
+    """One (subject, category, generation): a living wrapped key, or the fence that says it was destroyed.
+
+    A fence never clears (trigger), so a destroyed generation never gets a key again.
+    """
+
+    pk = models.CompositePrimaryKey("subject", "category", "generation")
+    subject = models.UUIDField()
+    category = models.SmallIntegerField(choices=Category.choices)
+    generation = models.BigIntegerField()
+    wrapped = models.BinaryField(null=True)
+    keyring = models.IntegerField()
+    frozen = models.BooleanField(default=False)
+    created = models.DateTimeField()
+    destroyed_at = models.DateTimeField(null=True)
+    certificate_line = models.UUIDField(null=True, unique=True)
+    plan_hash = models.BinaryField(null=True)
+
+    class Meta:
+        verbose_name = _("key")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(wrapped__isnull=True, destroyed_at__isnull=False, plan_hash__isnull=False)
+                | models.Q(wrapped__isnull=False, destroyed_at__isnull=True, plan_hash__isnull=True),
+                name="vault_key_lives_or_is_fenced",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(frozen=False) | models.Q(destroyed_at__isnull=True),
+                name="vault_key_frozen_is_alive",
+            ),
+        ]
+
+
+class Lookup(models.Model):
+    """A keyed hash that finds a subject by one identifier. It dies in its key's transaction."""
+
+    pk = models.CompositePrimaryKey("field", "version", "mac", "subject")
+    field = models.SmallIntegerField()
+    version = models.SmallIntegerField()
+    mac = models.BinaryField()
+    subject = models.UUIDField()
+    # The categories whose destruction ends this lookup; joined lookups rest on two.
+    category = models.SmallIntegerField(choices=Category.choices)
+    joined = models.SmallIntegerField(choices=Category.choices, null=True)
+
+    class Meta:
+        indexes = [
+            # Destruction removes a subject's lookups.
+            models.Index(fields=["subject"], name="vault_lookup_subject"),
+        ]
+        constraints = [
+            # Member number (1) and login ID (2) name one subject only.
+            models.UniqueConstraint(
+                fields=["field", "version", "mac"],
+                condition=models.Q(field__in=[1, 2]),
+                name="vault_lookup_names_one_subject",
+            )
+        ]
+
+
+class FetchRecord(models.Model):
+    """One call of ``vault_fetch``, written by the function itself: the independent witness of every opening."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    restore_epoch = models.IntegerField()
+    xid = Xid8Field()
+    role = models.TextField()
+    event = models.UUIDField()
+    approval = models.UUIDField(null=True)
+    subject_count = models.IntegerField()
+    subjects = ArrayField(models.UUIDField())
+    categories = ArrayField(models.SmallIntegerField())
+
+    class Meta:
+        indexes = [
+            # The hourly ceiling sums the last hour from the index alone.
+            models.Index(fields=["at"], include=["subject_count", "approval"], name="vault_fetch_at"),
+            # "Fetches without an event" joins by event.
+            models.Index(fields=["event"], name="vault_fetch_event"),
+        ]
+
+
+class DestroyRecord(models.Model):
+    """How many keys one call of ``vault_destroy`` ended; the ceiling sums them."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    restore_epoch = models.IntegerField()
+    xid = Xid8Field()
+    role = models.TextField()
+    plan_hash = models.BinaryField()
+    destroyed = models.IntegerField()
+
+    class Meta:
+        indexes = [
+            # The hourly ceiling.
+            models.Index(fields=["at"], name="vault_destroy_at"),
+        ]

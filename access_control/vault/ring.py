@@ -1,0 +1,192 @@
+"""A key ring: the keys of some subjects, opened with one fetch, for one request or batch, then dropped.
+
+``open_sealed`` is the only function that yields plaintext; a test keeps the list of its callers closed.
+"""
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from access_control.vault import seal, store
+from access_control.vault.errors import Destroyed, NoKey
+from access_control.vault.fields import Sealed, SealedField, sealed_field
+from access_control.vault.keyring import keyring
+from access_control.vault.seal import KeyRef, Place
+
+
+class KeyRing:
+    """Keys of some subjects. Made by :func:`keys_for` and :func:`new_keys`, never directly."""
+
+    def __init__(self, installation: uuid.UUID) -> None:
+        self._installation = installation
+        self._stored: dict[KeyRef, store.StoredKey] = {}
+        self._keys: dict[KeyRef, AESGCM] = {}
+        self._current: dict[tuple[uuid.UUID, int], int] = {}
+
+    def _hold(self, ref: KeyRef) -> None:
+        held = (ref.subject, ref.category)
+        self._current[held] = max(ref.generation, self._current.get(held, -1))
+
+    def _key(self, ref: KeyRef) -> AESGCM:
+        if (key := self._keys.get(ref)) is not None:
+            return key
+        stored = self._stored.get(ref)
+        if stored is None:
+            raise NoKey(f"no key of category {ref.category}, generation {ref.generation}")
+        if stored.wrapped is None:
+            assert stored.destroyed_at is not None
+            raise Destroyed(stored.destroyed_at, stored.certificate_line)
+        kek = keyring().wrapping_key(stored.keyring)
+        key = seal.unwrap(
+            kek, stored.wrapped, installation=self._installation, keyring_id=stored.keyring, ref=stored.ref
+        )
+        self._keys[ref] = key
+        return key
+
+    def current_generation(self, subject: uuid.UUID, category: int) -> int:
+        """The newest generation with a living key. Raises NoKey, or Destroyed when only fences are left."""
+        try:
+            return self._current[(subject, category)]
+        except KeyError:
+            fences = [s for r, s in self._stored.items() if (r.subject, r.category) == (subject, category)]
+            if fences and (last := max(fences, key=lambda s: s.ref.generation)).destroyed_at:
+                raise Destroyed(last.destroyed_at, last.certificate_line) from None
+            raise NoKey(f"no key of category {category}") from None
+
+    def holds(self, ref: KeyRef) -> bool:
+        """Whether the key is on the ring, ready to seal and open."""
+        return ref in self._keys or (ref in self._stored and self._stored[ref].wrapped is not None)
+
+    def next_generation(self, subject: uuid.UUID, category: int) -> int:
+        """One above every generation there ever was, fences included: a destroyed one never gets a key again."""
+        seen = [ref.generation for ref in self._stored if (ref.subject, ref.category) == (subject, category)]
+        return max(seen, default=0) + 1
+
+    def seal(self, instance: Any, *, generation: int | None = None, **values: str | None) -> None:
+        """Put sealed ``values`` (field name = text; empty or None = nothing) on ``instance``, which is not saved.
+
+        Seals under ``generation``, or the newest living one. Raises NoKey or Destroyed.
+        """
+        for name, text in values.items():
+            field = sealed_field(type(instance), name)
+            setattr(instance, name, self._sealed(instance, field, text, generation) if text else None)
+
+    def _sealed(self, instance: Any, field: SealedField, text: str, generation: int | None) -> Sealed:
+        item = field.item_for(instance)
+        subject = field.subject_of(instance)
+        if generation is None:
+            generation = self.current_generation(subject, item.category)
+        ref = KeyRef(subject, item.category, generation)
+        place = Place(item.code, instance.id)
+        return Sealed(seal.seal(self._key(ref), text, installation=self._installation, place=place, ref=ref))
+
+    def open_sealed(self, instance: Any, name: str) -> str:
+        """The text of a sealed field ("" when it holds nothing). ``instance`` may be a history row.
+
+        Raises Destroyed when its key was destroyed, SealBroken when it does not open, NoKey when it was not asked for.
+        """
+        sealed = getattr(instance, name)
+        if sealed is None:
+            return ""
+        field = sealed_field(type(instance), name)
+        category, generation = seal.header(sealed.blob)
+        ref = KeyRef(field.subject_of(instance), category, generation)
+        place = Place(field.item_for(instance).code, instance.id)
+        return seal.unseal(self._key(ref), sealed.blob, installation=self._installation, place=place, ref=ref)
+
+    def _drop(self) -> None:
+        self._keys.clear()
+        self._stored.clear()
+        self._current.clear()
+
+
+@contextmanager
+def keys_for(
+    subjects: Iterable[uuid.UUID],
+    categories: Iterable[int],
+    *,
+    event: uuid.UUID,
+    approval: uuid.UUID | None = None,
+) -> Iterator[KeyRing]:
+    """A ring with every key of ``subjects`` × ``categories``: one fetch, recorded by the vault for ``event``."""
+    ring = KeyRing(store.installation()[0])
+    try:
+        add_fetched(ring, subjects, categories, event=event, approval=approval)
+        yield ring
+    finally:
+        ring._drop()
+
+
+def add_fetched(
+    ring: KeyRing,
+    subjects: Iterable[uuid.UUID],
+    categories: Iterable[int],
+    *,
+    event: uuid.UUID,
+    approval: uuid.UUID | None = None,
+) -> None:
+    """Put every key of ``subjects`` × ``categories`` on the ring: one fetch, none when there are no subjects."""
+    if wanted := sorted(set(subjects)):
+        for key in store.fetch(wanted, sorted(set(categories)), event=event, approval=approval):
+            ring._stored[key.ref] = key
+            if key.wrapped is not None:
+                ring._hold(key.ref)
+
+
+def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
+    """Make keys for ``refs`` and put them on the ring; committed in the vault at once. Returns those that are new.
+
+    A ref that has a living key already is not among them, and is on the ring only if it was fetched.
+    Raises FenceStands when one of them was destroyed.
+    """
+    if not refs:
+        return set()
+    kek_id = keyring().current
+    kek = keyring().wrapping_key(kek_id)
+    noise = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs))
+    step = seal.KEY_BYTES + seal.NONCE_BYTES
+    raw = {ref: noise[n * step : (n + 1) * step] for n, ref in enumerate(refs)}
+    wrapped = [
+        (
+            ref,
+            seal.wrap(
+                kek,
+                material[: seal.KEY_BYTES],
+                installation=ring._installation,
+                keyring_id=kek_id,
+                ref=ref,
+                nonce=material[seal.KEY_BYTES :],
+            ),
+        )
+        for ref, material in raw.items()
+    ]
+    made = store.create(wrapped, keyring_id=kek_id)
+    for ref in made:
+        ring._keys[ref] = AESGCM(raw[ref][: seal.KEY_BYTES])
+        ring._hold(ref)
+    return made
+
+
+@contextmanager
+def new_ring() -> Iterator[KeyRing]:
+    """An empty ring, for subjects that have no keys yet; :func:`add_keys` fills it."""
+    ring = KeyRing(store.installation()[0])
+    try:
+        yield ring
+    finally:
+        ring._drop()
+
+
+def categories_of(*models: type[Any]) -> set[int]:
+    """The categories that the sealed fields of ``models`` may use."""
+    return {
+        item.category
+        for model in models
+        for field in model._meta.concrete_fields
+        if isinstance(field, SealedField)
+        for item in field.items()
+    }

@@ -1,0 +1,119 @@
+"""The two sealed formats. Both are AES-256-GCM; both are fixed, and known-answer vectors keep them so.
+
+Blob         ``01 | category u8 | generation u64 | nonce 12 | ciphertext | tag 16`` (big-endian)
+Wrapped key  ``01 | nonce 12 | 32 bytes of ciphertext | tag 16``
+
+Associated data binds a blob to its installation, inventory item, live row, subject, category and generation, so that a
+value moved to another row, item or person does not open. A wrapped key is bound likewise.
+"""
+
+import dataclasses
+import os
+import struct
+import uuid
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from access_control.vault.errors import SealBroken, UnknownFormat
+
+BLOB_FORMAT = 1
+WRAP_FORMAT = 1
+NONCE_BYTES = 12
+TAG_BYTES = 16
+KEY_BYTES = 32
+_HEADER = struct.Struct(">BBQ")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class KeyRef:
+    """Names one key: subject, category (1–7), generation (0 … 2⁶³-1)."""
+
+    subject: uuid.UUID
+    category: int
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a sealed value belongs: its inventory item code (ASCII) and the id of its live row."""
+
+    item: str
+    row: uuid.UUID
+
+
+def _blob_context(installation: uuid.UUID, place: Place, ref: KeyRef) -> bytes:
+    item = place.item.encode("ascii")
+    return b"".join(
+        (
+            bytes([BLOB_FORMAT]),
+            installation.bytes,
+            struct.pack(">H", len(item)),
+            item,
+            place.row.bytes,
+            ref.subject.bytes,
+            struct.pack(">BQ", ref.category, ref.generation),
+        )
+    )
+
+
+def _wrap_context(installation: uuid.UUID, keyring_id: int, ref: KeyRef) -> bytes:
+    return b"".join(
+        (
+            b"wrap",
+            bytes([WRAP_FORMAT]),
+            installation.bytes,
+            struct.pack(">I", keyring_id),
+            ref.subject.bytes,
+            struct.pack(">BQ", ref.category, ref.generation),
+        )
+    )
+
+
+def seal(key: AESGCM, text: str, *, installation: uuid.UUID, place: Place, ref: KeyRef, nonce: bytes = b"") -> bytes:
+    """The blob of ``text`` (UTF-8). ``nonce`` is given by known-answer tests only; otherwise it is random."""
+    nonce = nonce or os.urandom(NONCE_BYTES)
+    sealed = key.encrypt(nonce, text.encode(), _blob_context(installation, place, ref))
+    return _HEADER.pack(BLOB_FORMAT, ref.category, ref.generation) + nonce + sealed
+
+
+def header(blob: bytes) -> tuple[int, int]:
+    """(category, generation) of a blob, unauthenticated until it is opened. Raises UnknownFormat or SealBroken."""
+    if len(blob) < 1 or blob[0] != BLOB_FORMAT:
+        raise UnknownFormat("a sealed value of unknown format")
+    if len(blob) < _HEADER.size + NONCE_BYTES + TAG_BYTES:
+        raise SealBroken("a sealed value is truncated")
+    _, category, generation = _HEADER.unpack_from(blob)
+    return category, generation
+
+
+def unseal(key: AESGCM, blob: bytes, *, installation: uuid.UUID, place: Place, ref: KeyRef) -> str:
+    """The text of a blob. Raises SealBroken when any bit, or anything it is bound to, differs."""
+    if header(blob) != (ref.category, ref.generation):
+        raise SealBroken("a sealed value names another key")
+    body = blob[_HEADER.size :]
+    try:
+        return key.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], _blob_context(installation, place, ref)).decode()
+    except (InvalidTag, UnicodeDecodeError):
+        raise SealBroken(f"a sealed value of item {place.item} does not open") from None
+
+
+def wrap(
+    kek: bytes, key: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef, nonce: bytes = b""
+) -> bytes:
+    """``key`` (32 bytes) wrapped under the key-encryption key ``kek``."""
+    nonce = nonce or os.urandom(NONCE_BYTES)
+    return bytes([WRAP_FORMAT]) + nonce + AESGCM(kek).encrypt(nonce, key, _wrap_context(installation, keyring_id, ref))
+
+
+def unwrap(kek: bytes, wrapped: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef) -> AESGCM:
+    """The wrapped key, ready to use. Raises UnknownFormat or SealBroken."""
+    if len(wrapped) < 1 or wrapped[0] != WRAP_FORMAT:
+        raise UnknownFormat("a wrapped key of unknown format")
+    if len(wrapped) != 1 + NONCE_BYTES + KEY_BYTES + TAG_BYTES:
+        raise SealBroken("a wrapped key is truncated")
+    try:
+        key = AESGCM(kek).decrypt(wrapped[1:13], wrapped[13:], _wrap_context(installation, keyring_id, ref))
+    except InvalidTag:
+        raise SealBroken("a wrapped key does not open: it is corrupt, was moved, or the keyring is another") from None
+    return AESGCM(key)

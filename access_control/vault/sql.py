@@ -1,0 +1,264 @@
+"""The vault's guarantees as plain SQL, laid after every migrate by the owner; running it twice changes nothing.
+
+What can go wrong, and why here it cannot: a role that may read a table can copy every key, so no role has table
+privileges; the functions below are the only way in. They run as the owner (SECURITY DEFINER) under a fixed search path.
+A fetch writes its own record before it returns. A fence is never updated or deleted, by anybody (trigger).
+"""
+
+from typing import Any
+
+from django.db import connections
+
+from access_control.vault.roles import role_names
+
+ALIAS = "vault"
+
+FUNCTIONS = """
+CREATE OR REPLACE FUNCTION vault_refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION '% on % is refused: its rows are only ever added', TG_OP, TG_TABLE_NAME USING ERRCODE = 'CV003';
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_guard_key() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF OLD.destroyed_at IS NOT NULL THEN
+    RAISE EXCEPTION 'a fence never clears' USING ERRCODE = 'CV001';
+  END IF;
+  IF TG_OP = 'DELETE' THEN
+    RAISE EXCEPTION 'a key ends as a fence, never by deletion' USING ERRCODE = 'CV001';
+  END IF;
+  IF (NEW.subject, NEW.category, NEW.generation) IS DISTINCT FROM (OLD.subject, OLD.category, OLD.generation) THEN
+    RAISE EXCEPTION 'a key is never moved' USING ERRCODE = 'CV001';
+  END IF;
+  IF OLD.frozen AND NEW.wrapped IS NULL THEN
+    RAISE EXCEPTION 'a frozen key is never destroyed' USING ERRCODE = 'CV004';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_installation(OUT id uuid, OUT restore_epoch integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT i.id, i.restore_epoch FROM public.vault_installation i
+$$;
+
+CREATE OR REPLACE FUNCTION vault_fetch(wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL)
+RETURNS TABLE (subject uuid, category smallint, generation bigint, wrapped bytea, keyring integer,
+               destroyed_at timestamptz, certificate_line uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  spent bigint;
+  ceiling integer;
+  epoch integer;
+BEGIN
+  IF for_event IS NULL THEN
+    RAISE EXCEPTION 'a fetch names its event' USING ERRCODE = 'CV005';
+  END IF;
+  SELECT i.fetches_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
+  IF by_approval IS NULL THEN
+    SELECT coalesce(sum(r.subject_count), 0) INTO spent FROM public.vault_fetchrecord r
+     WHERE r.at > clock_timestamp() - interval '1 hour' AND r.approval IS NULL;
+    IF spent + cardinality(wanted) > ceiling THEN
+      RAISE EXCEPTION 'the hourly ceiling of % subjects is reached', ceiling USING ERRCODE = 'CV002';
+    END IF;
+  END IF;
+  INSERT INTO public.vault_fetchrecord
+         (at, restore_epoch, xid, role, event, approval, subject_count, subjects, categories)
+  VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, for_event, by_approval,
+          cardinality(wanted), wanted, kinds);
+  RETURN QUERY
+    SELECT k.subject, k.category, k.generation, k.wrapped, k.keyring, k.destroyed_at, k.certificate_line
+      FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.category = ANY (kinds);
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_create(
+  subjects uuid[], categories smallint[], generations bigint[], wraps bytea[], under integer)
+RETURNS TABLE (subject uuid, category smallint, generation bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
+    SELECT n.subject, n.category, n.generation, n.wrapped, under, false, clock_timestamp()
+      FROM unnest(subjects, categories, generations, wraps) AS n (subject, category, generation, wrapped)
+    ON CONFLICT DO NOTHING
+    RETURNING vault_key.subject, vault_key.category, vault_key.generation;
+  IF EXISTS (SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
+               JOIN public.vault_key k USING (subject, category, generation) WHERE k.destroyed_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'a destroyed generation never gets a key again' USING ERRCODE = 'CV001';
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_destroy(
+  subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea)
+RETURNS TABLE (subject uuid, category smallint, generation bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  spent bigint;
+  ceiling integer;
+  epoch integer;
+  done integer;
+BEGIN
+  IF approved_plan IS NULL OR length(approved_plan) <> 32 THEN
+    RAISE EXCEPTION 'a destruction names the hash of its approved plan' USING ERRCODE = 'CV005';
+  END IF;
+  SELECT i.destructions_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
+  SELECT coalesce(sum(r.destroyed), 0) INTO spent FROM public.vault_destroyrecord r
+   WHERE r.at > clock_timestamp() - interval '1 hour';
+  IF spent + cardinality(subjects) > ceiling THEN
+    RAISE EXCEPTION 'the hourly ceiling of % destructions is reached', ceiling USING ERRCODE = 'CV002';
+  END IF;
+  RETURN QUERY
+    UPDATE public.vault_key k
+       SET wrapped = NULL, destroyed_at = clock_timestamp(), certificate_line = d.line, plan_hash = approved_plan
+      FROM unnest(subjects, categories, generations, lines) AS d (subject, category, generation, line)
+     WHERE (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
+       AND NOT k.frozen AND k.destroyed_at IS NULL
+    RETURNING k.subject, k.category, k.generation;
+  GET DIAGNOSTICS done = ROW_COUNT;
+  -- A lookup dies with the last living key of a category it rests on.
+  DELETE FROM public.vault_lookup l
+   USING (SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)) d
+   WHERE l.subject = d.subject AND d.category IN (l.category, l.joined)
+     AND NOT EXISTS (SELECT FROM public.vault_key k
+                      WHERE k.subject = d.subject AND k.category = d.category AND k.wrapped IS NOT NULL);
+  INSERT INTO public.vault_destroyrecord (at, restore_epoch, xid, role, plan_hash, destroyed)
+  VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_freeze(wanted uuid[], kinds smallint[], hold boolean) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  touched integer;
+BEGIN
+  UPDATE public.vault_key SET frozen = hold
+   WHERE subject = ANY (wanted) AND category = ANY (kinds) AND destroyed_at IS NULL AND frozen IS DISTINCT FROM hold;
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  RETURN touched;
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_status(wanted uuid[])
+RETURNS TABLE (subject uuid, category smallint, generation bigint, alive boolean, frozen boolean,
+               destroyed_at timestamptz, certificate_line uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT k.subject, k.category, k.generation, k.wrapped IS NOT NULL, k.frozen, k.destroyed_at, k.certificate_line
+    FROM public.vault_key k WHERE k.subject = ANY (wanted) ORDER BY 1, 2, 3
+$$;
+
+CREATE OR REPLACE FUNCTION vault_claim(
+  fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[])
+RETURNS TABLE (mac bytea, subject uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  INSERT INTO public.vault_lookup (field, version, mac, subject, category)
+  SELECT n.field, normal_form, n.mac, n.subject, n.category
+    FROM unnest(fields, macs, subjects, categories) AS n (field, mac, subject, category) ORDER BY n.field, n.mac
+  ON CONFLICT DO NOTHING;
+  RETURN QUERY
+    SELECT l.mac, l.subject FROM unnest(fields, macs) AS n (field, mac)
+      JOIN public.vault_lookup l ON l.field = n.field AND l.version = normal_form AND l.mac = n.mac;
+END $$;
+
+CREATE OR REPLACE FUNCTION vault_lookups_add(
+  fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[], joins smallint[])
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO public.vault_lookup (field, version, mac, subject, category, joined)
+  SELECT n.field, normal_form, n.mac, n.subject, n.category, n.joined
+    FROM unnest(fields, macs, subjects, categories, joins) AS n (field, mac, subject, category, joined)
+  ON CONFLICT DO NOTHING
+$$;
+
+CREATE OR REPLACE FUNCTION vault_lookups_remove(fields smallint[], macs bytea[], owner_subject uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  DELETE FROM public.vault_lookup l USING unnest(fields, macs) AS n (field, mac)
+   WHERE l.field = n.field AND l.mac = n.mac AND l.subject = owner_subject
+$$;
+
+CREATE OR REPLACE FUNCTION vault_find(fields smallint[], macs bytea[], most integer)
+RETURNS TABLE (subject uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT l.subject FROM unnest(fields, macs) AS n (field, mac)
+    JOIN public.vault_lookup l ON l.field = n.field AND l.mac = n.mac
+   ORDER BY l.subject LIMIT least(most, 100)
+$$;
+
+CREATE OR REPLACE FUNCTION vault_fetch_records(since timestamptz)
+RETURNS TABLE (id bigint, at timestamptz, role text, event uuid, approval uuid, subject_count integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT r.id, r.at, r.role, r.event, r.approval, r.subject_count FROM public.vault_fetchrecord r WHERE r.at >= since
+$$;
+"""
+
+TRIGGERS = """
+CREATE OR REPLACE TRIGGER vault_key_guard BEFORE UPDATE OR DELETE ON vault_key
+  FOR EACH ROW EXECUTE FUNCTION vault_guard_key();
+CREATE OR REPLACE TRIGGER vault_key_no_truncate BEFORE TRUNCATE ON vault_key
+  FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
+CREATE OR REPLACE TRIGGER vault_fetchrecord_append BEFORE UPDATE OR DELETE OR TRUNCATE ON vault_fetchrecord
+  FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
+CREATE OR REPLACE TRIGGER vault_destroyrecord_append BEFORE UPDATE OR DELETE OR TRUNCATE ON vault_destroyrecord
+  FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
+INSERT INTO vault_installation (singleton, id, restore_epoch, fetches_per_hour, destructions_per_hour, created)
+VALUES (1, gen_random_uuid(), 1, 100000, 20000000, clock_timestamp()) ON CONFLICT DO NOTHING;
+"""
+
+# Which role may call which function. Nobody but the owner may touch a table.
+MAY_CALL = {
+    "app": (
+        "vault_installation()",
+        "vault_fetch(uuid[], smallint[], uuid, uuid)",
+        "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
+        "vault_freeze(uuid[], smallint[], boolean)",
+        "vault_status(uuid[])",
+        "vault_claim(smallint[], smallint, bytea[], uuid[], smallint[])",
+        "vault_lookups_add(smallint[], smallint, bytea[], uuid[], smallint[], smallint[])",
+        "vault_lookups_remove(smallint[], bytea[], uuid)",
+        "vault_find(smallint[], bytea[], integer)",
+        "vault_fetch_records(timestamp with time zone)",
+    ),
+    "purger": (
+        "vault_installation()",
+        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)",
+        "vault_status(uuid[])",
+    ),
+    "reader": (
+        "vault_installation()",
+        "vault_status(uuid[])",
+        "vault_fetch_records(timestamp with time zone)",
+    ),
+}
+
+
+def privileges() -> str:
+    """GRANT and REVOKE statements for the roles of this installation."""
+    names = role_names()
+    others = [name for role, name in names.items() if role != "owner"]
+    lines = []
+    for grantee in ["PUBLIC", *others]:
+        lines += [
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {grantee};",
+            f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {grantee};",
+            f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {grantee};",
+            f"REVOKE CREATE ON SCHEMA public FROM {grantee};",
+        ]
+    for role, functions in MAY_CALL.items():
+        lines.append(f"GRANT USAGE ON SCHEMA public TO {names[role]};")
+        lines += [f"GRANT EXECUTE ON FUNCTION {function} TO {names[role]};" for function in functions]
+    return "\n".join(lines)
+
+
+def lay_after_migrate(*, using: str, **_: Any) -> None:
+    """After migrate (or a test flush): lay everything, if this connection is the owner of the vault."""
+    if using != ALIAS:
+        return
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_get_userbyid(relowner) = current_user FROM pg_class WHERE relname = 'vault_key'")
+        row = cursor.fetchone()
+        # The app role may flush in tests; only the owner can and must lay privileges.
+        if not row or not row[0]:
+            return
+        cursor.execute(FUNCTIONS)
+        cursor.execute(TRIGGERS)
+        cursor.execute(privileges())

@@ -1,0 +1,181 @@
+"""The Python face of the vault's SQL functions; the only module that speaks to the vault database."""
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import connections
+
+from access_control.vault.errors import CeilingReached, FenceStands, VaultError
+from access_control.vault.seal import KeyRef
+
+ALIAS = "vault"
+_ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached}
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredKey:
+    """A row of the vault as a fetch returns it: a wrapped key, or a fence (``wrapped`` is None)."""
+
+    ref: KeyRef
+    wrapped: bytes | None
+    keyring: int
+    destroyed_at: datetime.datetime | None
+    certificate_line: uuid.UUID | None
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyStatus:
+    """Whether a key lives, without the key."""
+
+    ref: KeyRef
+    alive: bool
+    frozen: bool
+    destroyed_at: datetime.datetime | None
+    certificate_line: uuid.UUID | None
+
+
+@contextmanager
+def _call(sql: str, *parameters: object) -> Iterator[Any]:
+    with connections[ALIAS].cursor() as cursor:
+        try:
+            cursor.execute(sql, parameters)
+        except DatabaseError as error:
+            known = _ERRORS.get(getattr(error.__cause__, "sqlstate", "") or "")
+            if known is None:
+                raise
+            raise known(str(error.__cause__).splitlines()[0]) from None
+        yield cursor
+
+
+def installation() -> tuple[uuid.UUID, int]:
+    """(installation id, restore epoch of the vault)."""
+    with _call("SELECT id, restore_epoch FROM vault_installation()") as cursor:
+        found_id, epoch = cursor.fetchone()
+        return found_id, epoch
+
+
+def fetch(
+    subjects: Sequence[uuid.UUID], categories: Sequence[int], *, event: uuid.UUID, approval: uuid.UUID | None = None
+) -> list[StoredKey]:
+    """Every key and fence of ``subjects`` × ``categories``, all generations. The vault has recorded it for ``event``.
+
+    Raises CeilingReached when the hour's ceiling is used up and no approval is named.
+    """
+    with _call(
+        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s)", list(subjects), list(categories), event, approval
+    ) as cursor:
+        return [StoredKey(KeyRef(*row[:3]), row[3] and bytes(row[3]), *row[4:]) for row in cursor.fetchall()]
+
+
+def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyRef]:
+    """Store wrapped keys; returns those that are new (a living key is left as it is). Raises FenceStands."""
+    refs = [ref for ref, _ in keys]
+    with _call(
+        "SELECT * FROM vault_create(%s, %s::smallint[], %s::bigint[], %s, %s)",
+        [ref.subject for ref in refs],
+        [ref.category for ref in refs],
+        [ref.generation for ref in refs],
+        [wrapped for _, wrapped in keys],
+        keyring_id,
+    ) as cursor:
+        return {KeyRef(*row) for row in cursor.fetchall()}
+
+
+def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> set[KeyRef]:
+    """End the keys of ``items`` (key, certificate line) and their lookups; returns what was ended now.
+
+    Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached.
+    """
+    refs = [ref for ref, _ in items]
+    with _call(
+        "SELECT * FROM vault_destroy(%s, %s::smallint[], %s::bigint[], %s, %s)",
+        [ref.subject for ref in refs],
+        [ref.category for ref in refs],
+        [ref.generation for ref in refs],
+        [line for _, line in items],
+        plan_hash,
+    ) as cursor:
+        return {KeyRef(*row) for row in cursor.fetchall()}
+
+
+def freeze(subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool) -> int:
+    """Set or lift ``frozen`` on the living keys; returns how many changed. A frozen key cannot be destroyed."""
+    with _call("SELECT vault_freeze(%s, %s::smallint[], %s)", list(subjects), list(categories), hold) as cursor:
+        return int(cursor.fetchone()[0])
+
+
+def status(subjects: Sequence[uuid.UUID]) -> list[KeyStatus]:
+    """What stands in the vault for ``subjects``, without any key."""
+    with _call("SELECT * FROM vault_status(%s)", list(subjects)) as cursor:
+        return [KeyStatus(KeyRef(*row[:3]), *row[3:]) for row in cursor.fetchall()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+    """One way to find a subject: field code, keyed hash, whose, and the categories it rests on."""
+
+    field: int
+    mac: bytes
+    subject: uuid.UUID
+    category: int
+    joined: int | None = None
+
+
+def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
+    """Enter unique lookups, first come first served; returns keyed hash → the subject that owns it."""
+    with _call(
+        "SELECT * FROM vault_claim(%s::smallint[], %s::smallint, %s, %s, %s::smallint[])",
+        [lookup.field for lookup in lookups],
+        version,
+        [lookup.mac for lookup in lookups],
+        [lookup.subject for lookup in lookups],
+        [lookup.category for lookup in lookups],
+    ) as cursor:
+        return {bytes(mac): subject for mac, subject in cursor.fetchall()}
+
+
+def add_lookups(lookups: Sequence[Lookup], *, version: int) -> None:
+    """Enter lookups that may be shared (a family's telephone). Those already there stay."""
+    with _call(
+        "SELECT vault_lookups_add(%s::smallint[], %s::smallint, %s, %s, %s::smallint[], %s::smallint[])",
+        [lookup.field for lookup in lookups],
+        version,
+        [lookup.mac for lookup in lookups],
+        [lookup.subject for lookup in lookups],
+        [lookup.category for lookup in lookups],
+        [lookup.joined for lookup in lookups],
+    ):
+        pass
+
+
+def remove_lookups(subject: uuid.UUID, lookups: Sequence[tuple[int, bytes]]) -> None:
+    """Take lookups (field, keyed hash) of ``subject`` out."""
+    with _call(
+        "SELECT vault_lookups_remove(%s::smallint[], %s, %s)",
+        [field for field, _ in lookups],
+        [mac for _, mac in lookups],
+        subject,
+    ):
+        pass
+
+
+def find(probes: Sequence[tuple[int, bytes]], *, most: int) -> list[uuid.UUID]:
+    """Subjects with any of the lookups (field, keyed hash): at most ``most`` and never more than 100."""
+    with _call(
+        "SELECT subject FROM vault_find(%s::smallint[], %s, %s)",
+        [field for field, _ in probes],
+        [mac for _, mac in probes],
+        most,
+    ) as cursor:
+        return [row[0] for row in cursor.fetchall()]
+
+
+def fetch_records(since: datetime.datetime) -> list[tuple[int, datetime.datetime, str, uuid.UUID, int]]:
+    """(id, at, role, event, subject count) of every fetch since, as the vault itself wrote them."""
+    with _call("SELECT id, at, role, event, subject_count FROM vault_fetch_records(%s)", since) as cursor:
+        return list(cursor.fetchall())

@@ -1,0 +1,127 @@
+"""Importing members from JSON lines: good rows go in, bad rows go to a rejects file, nothing is repaired or echoed."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from access_control.models import Entity, Staff
+from consent.services.joining import join_many
+from members.intake import Fault, NewMember, Rejected, parse
+from members.services import registration
+
+CHUNK = 1_000
+LONGEST_LINE = 1_000_000
+
+
+@dataclasses.dataclass
+class Imported:
+    """What an import did, in rows."""
+
+    read: int = 0
+    created: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+
+class Rejects:
+    """The rejects file: one JSON object a line with line, field, code and reason; mode 600, made when first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+
+    def add(self, line: int, faults: Iterable[Fault]) -> None:
+        """Write the faults of one line."""
+        if self._file is None:
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._file = os.fdopen(handle, "w", encoding="utf-8")
+        for fault in faults:
+            entry = {"line": line, "field": fault.field, "code": fault.code, "reason": str(fault.message)}
+            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def close(self) -> Path | None:
+        """Close the file; its path, or None when nothing was rejected."""
+        if self._file is None:
+            return None
+        self._file.close()
+        return self.path
+
+
+def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(number from 1, bytes) of every line that is not blank; a line too long is cut, so it fails as JSON."""
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if not line.endswith(b"\n"):
+            # The rest of an overlong line belongs to it.
+            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                continue
+        if line.strip():
+            yield number, line
+
+
+def _parsed(line: bytes, entities: frozenset[str]) -> NewMember:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Rejected([Fault("", "not_utf8", "This line is not UTF-8.")]) from None
+    except (ValueError, RecursionError):
+        raise Rejected([Fault("", "not_json", "This line is not JSON.")]) from None
+    return parse(row, entities=entities)
+
+
+def import_members(
+    lines: Iterable[tuple[int, bytes]],
+    *,
+    actor: Staff | None,
+    rejects: Rejects,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] = lambda rows: None,
+) -> Imported:
+    """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
+
+    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
+    """
+    result = Imported()
+    entities = frozenset(Entity.objects.values_list("code", flat=True))
+    chunk: list[tuple[int, NewMember]] = []
+
+    def flush() -> None:
+        registrations = join_many([new for _line, new in chunk], actor=actor) if chunk else []
+        for (line, _new), registered in zip(chunk, registrations, strict=True):
+            if registered.outcome == registration.CREATED:
+                result.created += 1
+            elif registered.outcome == registration.UNCHANGED:
+                result.unchanged += 1
+            else:
+                result.rejected += 1
+                reason = "Another member has this login ID, or this member number is on file with other data."
+                rejects.add(line, [Fault(_row_field(name), "conflict", reason) for name in registered.fields])
+        progress(len(chunk))
+        chunk.clear()
+
+    for number, line in lines:
+        result.read += 1
+        try:
+            new = _parsed(line, entities)
+        except Rejected as rejected:
+            result.rejected += 1
+            rejects.add(number, rejected.faults)
+            progress(1)
+            continue
+        if dry_run:
+            progress(1)
+            continue
+        chunk.append((number, new))
+        if len(chunk) >= CHUNK:
+            flush()
+    flush()
+    return result
+
+
+def _row_field(name: str) -> str:
+    """The name that the import format gives a field."""
+    return "member_number" if name == "number" else name

@@ -1,0 +1,103 @@
+"""Sending notices: from the queue, through the gate (purpose 4), by SMTP. A notice is sent at most once."""
+
+import dataclasses
+import datetime
+
+from django.core import mail
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from access_control.codes import Purpose, Reason
+from access_control.ledger import acting
+from access_control.vault.errors import VaultError
+from consent.gate import Refused
+from consent.services.doors import use
+from members.events import Event
+from members.inventory import ITEMS
+from members.mail import NoMailServer
+from members.models import Notice
+
+MOST_ATTEMPTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What a run did: notices sent, refused by the gate, failed for good, and left queued for another try."""
+
+    sent: int
+    refused: int
+    failed: int
+    waiting: int
+
+
+def send_notices(*, most: int = 500) -> Sent:
+    """Send what is queued, oldest first, each in its own transaction; a bad one does not stop the others."""
+    outcomes: dict[str, int] = dict.fromkeys(("sent", "refused", "failed", "waiting"), 0)
+    queued = Notice.objects.filter(state=Notice.State.QUEUED).order_by("queued_at").values_list("pk", flat=True)
+    for pk in list(queued[:most]):
+        with transaction.atomic():
+            # Two senders at once share the queue: whoever comes second passes the locked ones over.
+            notice = (
+                Notice.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
+                .select_related("member", "case")
+                .filter(pk=pk, state=Notice.State.QUEUED)
+                .first()
+            )
+            if notice is not None:
+                outcomes[_send(notice, now=timezone.now())] += 1
+    return Sent(**outcomes)
+
+
+def _send(notice: Notice, *, now: datetime.datetime) -> str:
+    try:
+        address = use(
+            notice.member,
+            notice,
+            "to",
+            item=notice.item,
+            row=notice.row,
+            purpose=Purpose.NOTICE,
+            reason=Reason.SCHEDULED,
+            case=notice.case_id,
+        )
+    except Refused as refused:
+        return _close(notice, Notice.State.REFUSED, str(refused.decision.code), now=now)
+    except VaultError as error:
+        return _close(notice, Notice.State.FAILED, type(error).__name__, now=now)
+    subject, body = rendered(notice)
+    try:
+        mail.EmailMessage(subject, body, to=[address]).send()
+    except NoMailServer:
+        return "waiting"
+    except (OSError, ValueError) as error:
+        # The server's reply may quote the address, so only the kind of failure is kept.
+        notice.attempts += 1
+        if notice.attempts >= MOST_ATTEMPTS:
+            return _close(notice, Notice.State.FAILED, type(error).__name__, now=now)
+        notice.failure = type(error).__name__
+        notice.save(update_fields=["attempts", "failure"])
+        return "waiting"
+    return _close(notice, Notice.State.SENT, "", now=now)
+
+
+def _close(notice: Notice, state: str, failure: str, *, now: datetime.datetime) -> str:
+    notice.state, notice.failure = state, failure
+    notice.sent_at = now if state == Notice.State.SENT else None
+    events = {Notice.State.SENT: Event.NOTICE_SENT}
+    with acting(None, reason=Reason.SCHEDULED, case=notice.case_id) as act:
+        notice.save(update_fields=["state", "failure", "sent_at"])
+        act.record(events.get(Notice.State(state), Event.NOTICE_FAILED), subject=notice.member_id)
+    return state
+
+
+def rendered(notice: Notice) -> tuple[str, str]:
+    """(subject, body) of a notice in its language. It names the item, never a value."""
+    with translation.override(notice.language):
+        context = {
+            "item": ITEMS[notice.about].label,
+            "reference": notice.case.reference,
+            "on": timezone.localtime(notice.queued_at),
+        }
+        subject = render_to_string(f"notices/{notice.kind}_subject.txt", context).strip()
+        return subject, render_to_string(f"notices/{notice.kind}.txt", context)

@@ -1,0 +1,27 @@
+"""What this app records in the ledger."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Event(models.TextChoices):
+    """Events about members and their cases."""
+
+    REGISTERED = "member:registered", _("member registered")
+    COMPARED = "member:compared", _("compared at import")
+    FOUND = "member:found", _("searched for a member")
+    SHOWN_MASKED = "member:shown_masked", _("masked data shown")
+    HISTORY_SHOWN = "member:history_shown", _("history shown masked")
+    CASE_OPENED = "case:opened", _("case opened")
+    CASE_CONTESTED = "case:contested", _("case marked contested")
+    CASE_REASSIGNED = "case:reassigned", _("case handed to another agent")
+    CASE_CLOSED = "case:closed", _("case closed")
+    NOTE_ADDED = "case:note_added", _("note added")
+    NOTES_READ = "case:notes_read", _("notes read")
+    IDENTITY_CHECKED = "identity:checked", _("identity check")
+    CORRECTION_ASKED = "correction:asked", _("correction asked for")
+    CORRECTION_APPLIED = "correction:applied", _("correction applied")
+    CORRECTION_REFUSED = "correction:refused", _("correction refused")
+    NOTICE_QUEUED = "notice:queued", _("notice queued")
+    NOTICE_SENT = "notice:sent", _("notice sent")
+    NOTICE_FAILED = "notice:failed", _("notice could not be sent")

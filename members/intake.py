@@ -1,0 +1,292 @@
+"""What a new member's row must hold, whether it comes from a file or a feed. Bad rows are named, never repaired."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from members import normal_forms
+from members.models import ContactPoint, PaymentMeans
+
+COUNTRY_OF = {"jp": "JP", "kr": "KR", "sg": "SG"}
+SEXES = frozenset({"female", "male", "other"})
+# The policy was established then; nobody joined under it before.
+FIRST_JOINING = datetime.date(2010, 6, 10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a row: where, a stable code, and a sentence. Never the value."""
+
+    field: str
+    code: str
+    message: Any
+
+
+class Rejected(Exception):
+    """A row that does not go in, with every fault found."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(", ".join(f"{fault.field}: {fault.code}" for fault in faults))
+        self.faults = list(faults)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class NewContact:
+    """A contact point: kind and text as given; ``well_formed`` is False for old data that is no valid number."""
+
+    kind: str
+    value: str
+    well_formed: bool = dataclasses.field(default=True, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class NewAddressee:
+    """Where goods go. Empty text means: not given."""
+
+    name: str
+    kana: str
+    postcode: str
+    address: str
+    phone: str
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class NewPaymentMeans:
+    """How the member pays. Which fields are filled depends on the kind."""
+
+    kind: str
+    token: str = ""
+    brand: str = ""
+    expiry: str = ""
+    last_four: str = ""
+    bank: str = ""
+    branch: str = ""
+    holder: str = ""
+    phone: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class NewMember:
+    """A member in clear, for as long as it takes to seal. Never logged: ``repr`` shows nothing."""
+
+    number: str
+    login_id: str
+    entity: str
+    joined_on: datetime.date
+    last_used_on: datetime.date | None
+    name: str
+    kana: str
+    birth_date: str
+    sex: str
+    occupation: str
+    contacts: tuple[NewContact, ...]
+    addressees: tuple[NewAddressee, ...]
+    payment_means: tuple[NewPaymentMeans, ...]
+
+    def __repr__(self) -> str:
+        return "<NewMember>"
+
+    def differences(self, other: "NewMember") -> list[str]:
+        """Names of the fields in which the two differ."""
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+_PAYMENT_FIELDS = {
+    "card": ("token", "brand", "last_four", "expiry"),
+    "bank": ("bank", "branch", "last_four", "holder"),
+    "mobile": ("phone",),
+}
+_ROW_FIELDS = frozenset(
+    {
+        "member_number",
+        "login_id",
+        "entity",
+        "joined_on",
+        "last_used_on",
+        "name",
+        "kana",
+        "birth_date",
+        "sex",
+        "occupation",
+        "contacts",
+        "addressees",
+        "payment_means",
+    }
+)
+
+
+class _Reader:
+    """Reads fields of one row and gathers faults instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def fault(self, field: str, code: str, message: Any) -> None:
+        self.faults.append(Fault(field, code, message))
+
+    def text(self, row: Mapping[str, Any], name: str, path: str, *, needed: bool, most: int = 200) -> str:
+        """The trimmed text, "" when absent. Refuses other types, control characters, excess and forbidden numbers."""
+        value = row.get(name)
+        if value is None or value == "":
+            if needed:
+                self.fault(path, "missing", _("This field is missing."))
+            return ""
+        if not isinstance(value, str):
+            self.fault(path, "not_text", _("This field must be text."))
+            return ""
+        value = value.strip()
+        if len(value) > most:
+            self.fault(path, "too_long", _("This field is too long."))
+        elif any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in value):
+            self.fault(path, "control_characters", _("This field holds control characters."))
+        elif normal_forms.holds_card_number(value):
+            self.fault(path, "card_number", _("This field holds a card number. Card numbers are never stored."))
+        elif normal_forms.holds_my_number(value):
+            self.fault(path, "my_number", _("This field holds an Individual Number. It is never stored."))
+        else:
+            if needed and not value:
+                self.fault(path, "missing", _("This field is missing."))
+            return value
+        return ""
+
+    def date(self, row: Mapping[str, Any], name: str, *, needed: bool) -> datetime.date | None:
+        """An ISO date."""
+        text = self.text(row, name, name, needed=needed)
+        if not text:
+            return None
+        try:
+            return datetime.date.fromisoformat(text)
+        except ValueError:
+            self.fault(name, "not_a_date", _("This field must be a date like 2020-01-31."))
+            return None
+
+    def normal(self, path: str, make: Callable[[str], object], text: str) -> None:
+        """Check that ``text`` has a normal form."""
+        if not text:
+            return
+        try:
+            make(text)
+        except normal_forms.NotNormal as error:
+            self.fault(path, error.code, error.message)
+
+    def rows(self, row: Mapping[str, Any], name: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """(path, object) of each entry of a list."""
+        value = row.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+            self.fault(name, "not_a_list", _("This field must be a list of objects."))
+            return []
+        if len(value) > 100:
+            self.fault(name, "too_many", _("This list has more than 100 entries."))
+            return []
+        return [(f"{name}[{position}]", entry) for position, entry in enumerate(value)]
+
+
+def parse(row: object, *, entities: frozenset[str], today: datetime.date | None = None) -> NewMember:
+    """A row as a NewMember. Raises Rejected with every fault."""
+    if not isinstance(row, Mapping):
+        raise Rejected([Fault("", "not_an_object", _("Each line must be a JSON object."))])
+    today = today or timezone.localdate()
+    reader = _Reader()
+    for name in sorted(set(map(str, row)) - _ROW_FIELDS):
+        # A field that nobody declared would be an item that nobody declared (P2).
+        shown = name if name.isascii() and name.isidentifier() and len(name) <= 40 else "?"
+        reader.fault(shown, "unknown_field", _("This field is not in the inventory."))
+    number = reader.text(row, "member_number", "member_number", needed=True, most=40)
+    reader.normal("member_number", normal_forms.member_number, number)
+    login_id = reader.text(row, "login_id", "login_id", needed=True, most=80)
+    reader.normal("login_id", normal_forms.login_id, login_id)
+    entity = reader.text(row, "entity", "entity", needed=True, most=2)
+    if entity and entity not in entities:
+        reader.fault("entity", "unknown_entity", _("No such entity."))
+    country = COUNTRY_OF.get(entity, "JP")
+    joined_on = reader.date(row, "joined_on", needed=True)
+    last_used_on = reader.date(row, "last_used_on", needed=False)
+    for field, day in (("joined_on", joined_on), ("last_used_on", last_used_on)):
+        if day and day > today:
+            reader.fault(field, "in_the_future", _("This date is in the future."))
+    if joined_on and joined_on < FIRST_JOINING:
+        reader.fault("joined_on", "before_the_policy", _("Nobody joined before 2010-06-10."))
+    if joined_on and last_used_on and last_used_on < joined_on:
+        reader.fault("last_used_on", "before_joining", _("Last use cannot be before joining."))
+    name = reader.text(row, "name", "name", needed=True)
+    kana = reader.text(row, "kana", "kana", needed=False)
+    birth_date = reader.date(row, "birth_date", needed=False)
+    if birth_date and not datetime.date(1868, 1, 1) <= birth_date <= today:
+        reader.fault("birth_date", "unbelievable", _("This date of birth cannot be right."))
+    sex = reader.text(row, "sex", "sex", needed=False)
+    if sex and sex not in SEXES:
+        reader.fault("sex", "unknown_value", _("Use female, male or other."))
+    new = NewMember(
+        number=number,
+        login_id=login_id,
+        entity=entity,
+        joined_on=joined_on or today,
+        last_used_on=last_used_on,
+        name=name,
+        kana=kana,
+        birth_date=birth_date.isoformat() if birth_date else "",
+        sex=sex,
+        occupation=reader.text(row, "occupation", "occupation", needed=False),
+        contacts=_contacts(reader, row, country),
+        addressees=_addressees(reader, row, country),
+        payment_means=_payment_means(reader, row, country),
+    )
+    if reader.faults:
+        raise Rejected(reader.faults)
+    return new
+
+
+def _contacts(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[NewContact, ...]:
+    found = []
+    for path, entry in reader.rows(row, "contacts"):
+        kind = reader.text(entry, "kind", f"{path}.kind", needed=True)
+        value = reader.text(entry, "value", f"{path}.value", needed=True)
+        well_formed = True
+        if kind and kind not in ContactPoint.Kind.values:
+            reader.fault(f"{path}.kind", "unknown_kind", _("No such kind of contact."))
+        elif value and "email" in kind:
+            reader.normal(f"{path}.value", normal_forms.mail, value)
+        elif value:
+            try:
+                _number, well_formed = normal_forms.phone_on_file(value, country)
+            except normal_forms.NotNormal as error:
+                reader.fault(f"{path}.value", error.code, error.message)
+        found.append(NewContact(kind, value, well_formed))
+    return tuple(sorted(set(found)))
+
+
+def _addressees(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[NewAddressee, ...]:
+    found = []
+    for path, entry in reader.rows(row, "addressees"):
+        values = {
+            name: reader.text(entry, name, f"{path}.{name}", needed=name in {"name", "address"}, most=400)
+            for name in ("name", "kana", "postcode", "address", "phone")
+        }
+        reader.normal(f"{path}.postcode", lambda text: normal_forms.postcode(text, country), values["postcode"])
+        found.append(NewAddressee(**values))
+    return tuple(sorted(set(found)))
+
+
+def _payment_means(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[NewPaymentMeans, ...]:
+    found = []
+    for path, entry in reader.rows(row, "payment_means"):
+        kind = reader.text(entry, "kind", f"{path}.kind", needed=True)
+        if kind and kind not in PaymentMeans.Kind.values:
+            reader.fault(f"{path}.kind", "unknown_kind", _("No such means of payment."))
+            continue
+        values = {
+            name: reader.text(entry, name, f"{path}.{name}", needed=True) for name in _PAYMENT_FIELDS.get(kind, ())
+        }
+        reader.normal(f"{path}.last_four", normal_forms.last_four, values.get("last_four", ""))
+        found.append(NewPaymentMeans(kind, **values))
+    return tuple(sorted(set(found)))

@@ -1,0 +1,184 @@
+"""The inventory: the one declaration of every personal item the console holds (P2).
+
+An undeclared personal field fails the build (tests/test_inventory.py); an undeclared column shows on the policy board.
+Columns that are no personal item are listed in ``CLEAR`` with a sentence each, or are of a kind that holds none.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from access_control.vault.categories import Category
+from members import normal_forms
+from members.masks import Mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One personal item: stable code, the policy's item group (1–5; 0: arises in dealing with the case), key, mask.
+
+    ``clean`` turns newly entered text into the text to store and raises ``NotNormal``. ``source`` says from whom it
+    comes, ``collected`` when.
+    """
+
+    code: str
+    label: Any
+    group: int
+    category: Category
+    mask: Mask
+    clean: Callable[[str], str]
+    immutable: bool = False
+    source: str = "the member"
+    collected: str = "on joining, or on My Page"
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+
+def _text(text: str) -> str:
+    """Trimmed; refuses emptiness."""
+    if not (trimmed := text.strip()):
+        raise normal_forms.NotNormal("empty", _("Type something."))
+    return trimmed
+
+
+def _iso_date(text: str) -> str:
+    return normal_forms.date(text).isoformat()
+
+
+def _telephone(text: str) -> str:
+    normal_forms.phone(text)
+    return text.strip()
+
+
+def _postcode(text: str) -> str:
+    digits = normal_forms.postcode(text)
+    return f"{digits[:3]}-{digits[3:]}" if len(digits) == 7 else digits
+
+
+_I, _C, _D, _P, _F, _L = (
+    Category.IDENTITY,
+    Category.CONTACT,
+    Category.DELIVERY,
+    Category.PAYMENT,
+    Category.PROFILE,
+    Category.CORRESPONDENCE,
+)
+
+MEMBER_NUMBER = Item("member.number", _("member number"), 1, _I, Mask.ALL, _text, True, source="the marketplace")
+LOGIN_ID = Item("member.login_id", _("login ID"), 1, _I, Mask.NAME, _text, True)
+NAME = Item("member.name", _("name"), 1, _I, Mask.NAME, _text, True)
+KANA = Item("member.kana", _("name (kana)"), 1, _I, Mask.NAME, _text, True)
+BIRTH_DATE = Item("member.birth_date", _("date of birth"), 5, _F, Mask.DATE, _iso_date)
+SEX = Item("member.sex", _("sex"), 5, _F, Mask.ALL, _text)
+OCCUPATION = Item("member.occupation", _("occupation"), 5, _F, Mask.ALL, _text)
+
+EMAIL = Item("contact.email", _("e-mail address"), 2, _C, Mask.MAIL, normal_forms.new_mail)
+MOBILE_EMAIL = Item("contact.mobile_email", _("mobile e-mail address"), 2, _C, Mask.MAIL, normal_forms.new_mail)
+PHONE = Item("contact.phone", _("telephone number"), 2, _C, Mask.PHONE, _telephone)
+MOBILE = Item("contact.mobile", _("mobile telephone number"), 2, _C, Mask.PHONE, _telephone)
+FAX = Item("contact.fax", _("fax number"), 2, _C, Mask.PHONE, _telephone)
+CONTACT = {"email": EMAIL, "mobile_email": MOBILE_EMAIL, "phone": PHONE, "mobile": MOBILE, "fax": FAX}
+
+ADDRESSEE_NAME = Item("addressee.name", _("addressee's name"), 3, _D, Mask.NAME, _text)
+ADDRESSEE_KANA = Item("addressee.kana", _("addressee's name (kana)"), 3, _D, Mask.NAME, _text)
+ADDRESSEE_POSTCODE = Item("addressee.postcode", _("addressee's postcode"), 3, _D, Mask.POSTCODE, _postcode)
+ADDRESSEE_ADDRESS = Item("addressee.address", _("addressee's address"), 3, _D, Mask.ADDRESS, _text)
+ADDRESSEE_PHONE = Item("addressee.phone", _("addressee's telephone number"), 3, _D, Mask.PHONE, _telephone)
+
+CARD_TOKEN = Item("payment.card_token", _("card token"), 4, _P, Mask.ALL, _text, source="the settlement agency")
+CARD_BRAND = Item("payment.card_brand", _("card brand"), 4, _P, Mask.ALL, _text)
+CARD_LAST_FOUR = Item("payment.card_last_four", _("card, last four digits"), 4, _P, Mask.ALL, normal_forms.last_four)
+CARD_EXPIRY = Item("payment.card_expiry", _("card expiry"), 4, _P, Mask.ALL, _text)
+BANK = Item("payment.bank", _("bank"), 4, _P, Mask.ALL, _text)
+BRANCH = Item("payment.branch", _("bank branch"), 4, _P, Mask.ALL, _text)
+ACCOUNT_LAST_FOUR = Item(
+    "payment.account_last_four", _("bank account, last four digits"), 4, _P, Mask.ALL, normal_forms.last_four
+)
+HOLDER = Item("payment.holder", _("account holder"), 4, _P, Mask.NAME, _text)
+PAYMENT_MOBILE = Item("payment.mobile", _("mobile number used for payment"), 4, _P, Mask.PHONE, _telephone)
+
+CASE_NOTE = Item("case.note", _("case note"), 0, _L, Mask.ALL, _text, collected="during a case")
+PROPOSED = Item("correction.proposed", _("value asked for"), 0, _L, Mask.ALL, _text, collected="during a case")
+NOTICE_TO = Item("notice.to", _("notice address"), 0, _L, Mask.MAIL, _text, collected="during a case")
+
+ITEMS: dict[str, Item] = {
+    item.code: item
+    for item in (
+        MEMBER_NUMBER,
+        LOGIN_ID,
+        NAME,
+        KANA,
+        BIRTH_DATE,
+        SEX,
+        OCCUPATION,
+        *CONTACT.values(),
+        ADDRESSEE_NAME,
+        ADDRESSEE_KANA,
+        ADDRESSEE_POSTCODE,
+        ADDRESSEE_ADDRESS,
+        ADDRESSEE_PHONE,
+        CARD_TOKEN,
+        CARD_BRAND,
+        CARD_LAST_FOUR,
+        CARD_EXPIRY,
+        BANK,
+        BRANCH,
+        ACCOUNT_LAST_FOUR,
+        HOLDER,
+        PAYMENT_MOBILE,
+        CASE_NOTE,
+        PROPOSED,
+        NOTICE_TO,
+    )
+}
+# The items of the published policy's matrix; group 0 arises from dealing with a case and follows the case.
+POLICY_ITEMS = {code: item for code, item in ITEMS.items() if item.group}
+
+# Text columns that hold no personal item of a member, each with its reason.
+CLEAR: dict[str, str] = {
+    "members.Case.reference": "a random code that names the case, made by the console",
+    "members.Suspension.item": "an item code",
+    "members.Correction.item": "an item code",
+    "members.Correction.field": "the name of a column",
+    "members.Notice.item": "an item code",
+    "members.Notice.about": "an item code",
+    "members.Notice.language": "a language code",
+    "members.Notice.failure": "an error class name, never a server's reply",
+    "members.IdentityTry.offered": "codes of the facts asked for, never what was said",
+    "members.IdentityTry.matched": "codes of the facts that matched",
+    "access_control.Entity.code": "a company of the group",
+    "access_control.Entity.name": "a company of the group",
+    "access_control.Entity.handles": "what a company of the group handles",
+    "access_control.Person.employee_number": "staff, shown to colleagues so that every act has a name",
+    "access_control.Person.display_name": "staff, shown to colleagues so that every act has a name",
+    "access_control.Staff.username": "staff account name",
+    "access_control.Staff.password": "argon2 hash of a staff password",
+    "access_control.LedgerEvent.event": "an event code",
+    "access_control.LedgerEvent.actor_name": "staff account name, so that the ledger outlives the account",
+    "access_control.LedgerEvent.items": "item codes",
+    "access_control.LedgerEvent.reason": "a reason code",
+    "access_control.LedgerEvent.os_user": "operating-system account that ran a command",
+    "access_control.LedgerEvent.os_host": "host that ran a command",
+    "access_control.LedgerEvent.address": "network address of a staff computer",
+    "access_control.Approval.kind": "what is approved",
+    "access_control.Approval.payload_hash": "a hash of ids and dates",
+    "consent.PolicyVersion.number": "a version number",
+    "consent.PolicyVersion.change_reason": "published text",
+    "consent.PolicySentence.sentence": "a sentence id",
+    "consent.PolicySentence.clause": "a clause id",
+    "consent.PolicySentence.text_ja": "published text",
+    "consent.PolicySentence.text_en": "published text",
+    "consent.MatrixCell.item": "an item code",
+    "consent.OurRule.item": "an item code",
+    "consent.OurRule.why": "a rule of the company",
+    "consent.ConsentEvent.screen_hash": "hash of the screen shown, the same for everybody who saw it",
+    "consent.PolicyVersion.change_reason_en": "published text",
+    "consent.Recipient.name": "a company",
+    "consent.Engagement.items": "item codes",
+    "consent.Engagement.purposes": "purpose codes",
+    "consent.Provision.items": "item codes",
+    "consent.SubjectReference.reference": "random, opaque, known to the recipient too",
+}

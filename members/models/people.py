@@ -1,0 +1,158 @@
+"""Members and their data: sealed values, and in clear only ids, states, kinds, channels and dates of acts."""
+
+import datetime
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from access_control.history import tracked
+from access_control.ids import new_id
+from access_control.models import Entity
+from access_control.vault.fields import SealedField
+from members import inventory
+
+
+class Member(models.Model):
+    """A member of the marketplace. Everything that says who it is, is sealed; name and IDs never change (P5.A)."""
+
+    class State(models.TextChoices):
+        """Life of a membership."""
+
+        ACTIVE = "active", _("member")
+        ENDED = "ended", _("membership ended")
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    entity = models.ForeignKey(Entity, models.PROTECT, verbose_name=_("site"))
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.ACTIVE)
+    joined_on = models.DateField(_("joined on"))
+    last_used_on = models.DateField(_("last used on"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("membership ended"), null=True, blank=True)
+    number = SealedField(inventory.MEMBER_NUMBER, verbose_name=inventory.MEMBER_NUMBER.label)
+    login_id = SealedField(inventory.LOGIN_ID, verbose_name=inventory.LOGIN_ID.label)
+    name = SealedField(inventory.NAME, verbose_name=inventory.NAME.label)
+    kana = SealedField(inventory.KANA, verbose_name=inventory.KANA.label)
+    birth_date = SealedField(inventory.BIRTH_DATE, verbose_name=inventory.BIRTH_DATE.label)
+    sex = SealedField(inventory.SEX, verbose_name=inventory.SEX.label)
+    occupation = SealedField(inventory.OCCUPATION, verbose_name=inventory.OCCUPATION.label)
+
+    history = tracked()
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        permissions: ClassVar = [
+            ("find_member", "find a member"),
+            ("reveal_member", "reveal an item of a member"),
+            ("correct_member", "correct a member's data"),
+            ("import_member", "import members"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="active", ended_at=None) | Q(state="ended", ended_at__isnull=False),
+                name="members_member_ended_has_a_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"…{self.id.hex[-8:]}"
+
+
+class MemberData(models.Model):
+    """What the rows of a member's data share. A removed row keeps its history; its values are gone."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"))
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"…{self.id.hex[-8:]}"
+
+
+class ContactPoint(MemberData):
+    """One way to reach the member."""
+
+    class Kind(models.TextChoices):
+        """Item group 2 of the policy."""
+
+        EMAIL = "email", inventory.EMAIL.label
+        MOBILE_EMAIL = "mobile_email", inventory.MOBILE_EMAIL.label
+        PHONE = "phone", inventory.PHONE.label
+        MOBILE = "mobile", inventory.MOBILE.label
+        FAX = "fax", inventory.FAX.label
+
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    # Old data may be no valid number; it is kept as it is, and marked.
+    well_formed = models.BooleanField(_("well formed"), default=True)
+    changed_at = models.DateTimeField(_("changed"), null=True, blank=True)
+    value = SealedField(inventory.CONTACT, subject="member_id", verbose_name=_("contact"))
+
+    history = tracked()
+
+    class Meta:
+        verbose_name = _("contact point")
+        verbose_name_plural = _("contact points")
+
+
+class Addressee(MemberData):
+    """Somebody to whom the member has goods sent; often not the member."""
+
+    name = SealedField(inventory.ADDRESSEE_NAME, subject="member_id", verbose_name=_("addressee's name"))
+    kana = SealedField(inventory.ADDRESSEE_KANA, subject="member_id", verbose_name=_("addressee's name (kana)"))
+    postcode = SealedField(inventory.ADDRESSEE_POSTCODE, subject="member_id", verbose_name=_("addressee's postcode"))
+    address = SealedField(inventory.ADDRESSEE_ADDRESS, subject="member_id", verbose_name=_("addressee's address"))
+    phone = SealedField(
+        inventory.ADDRESSEE_PHONE, subject="member_id", verbose_name=_("addressee's telephone number")
+    )
+
+    history = tracked()
+
+    class Meta:
+        verbose_name = _("addressee")
+        verbose_name_plural = _("addressees")
+
+
+class PaymentMeans(MemberData):
+    """How the member pays: a token, never a card number."""
+
+    class Kind(models.TextChoices):
+        """Item group 4 of the policy."""
+
+        CARD = "card", _("credit card")
+        BANK = "bank", _("bank account")
+        MOBILE = "mobile", _("mobile payment")
+
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
+    token = SealedField(inventory.CARD_TOKEN, subject="member_id", verbose_name=_("card token"))
+    brand = SealedField(inventory.CARD_BRAND, subject="member_id", verbose_name=_("card brand"))
+    expiry = SealedField(inventory.CARD_EXPIRY, subject="member_id", verbose_name=_("card expiry"))
+    last_four = SealedField(
+        {
+            "card": inventory.CARD_LAST_FOUR,
+            "bank": inventory.ACCOUNT_LAST_FOUR,
+            "mobile": inventory.ACCOUNT_LAST_FOUR,
+        },
+        subject="member_id",
+        verbose_name=_("last four digits"),
+    )
+    bank = SealedField(inventory.BANK, subject="member_id", verbose_name=_("bank"))
+    branch = SealedField(inventory.BRANCH, subject="member_id", verbose_name=_("bank branch"))
+    holder = SealedField(inventory.HOLDER, subject="member_id", verbose_name=_("account holder"))
+    phone = SealedField(
+        inventory.PAYMENT_MOBILE, subject="member_id", verbose_name=_("mobile number used for payment")
+    )
+
+    history = tracked()
+
+    class Meta:
+        verbose_name = _("payment means")
+        verbose_name_plural = _("payment means")
+
+
+# The tables that hold a member's data, in the order of the policy's item groups.
+DATA_MODELS: tuple[type[Any], ...] = (Member, ContactPoint, Addressee, PaymentMeans)

@@ -1,0 +1,93 @@
+"""Telephone numbers, as E.164."""
+
+import re
+
+import phonenumbers
+from django.utils.translation import gettext_lazy as _
+
+from members.normal_forms.characters import DOTS, hyphened, plain
+from members.normal_forms.not_normal import NotNormal
+
+FEWEST_DIGITS = 6
+
+_LABEL = re.compile(
+    r"(?:tel(?:ephone)?|phone|mobile|fax|代表|電話(?:番号)?|携帯(?:電話)?|전화|휴대폰|휴대전화|[☎☏📞📱])[\s.:]*"
+)
+_EXTENSION = re.compile(r"内|代|ext|x|#|;|내선|구내")
+_SEPARATORS = str.maketrans("", "", "-/()[]{}〔〕【】「」" + DOTS)
+
+# In Korea 008 opens a carrier's international line, so 0081-90-… would be read as a number in America. Nobody who
+# writes the code of one of the company's three countries after 00 means that.
+_HOME_CODES = ("0081", "0082", "0065")
+
+
+def phone(text: str, country: str = "JP") -> str:
+    """The number in E.164; without a country code it is one of ``country`` (ISO 3166, two letters).
+
+    Any width, dash, space, dot or parenthesis is read, a label before the number and an extension after it are left
+    out, and +, 00 and 010 open an international number. Raises `NotNormal` unless the number is valid in its country's
+    numbering plan: a possible length is not enough.
+    """
+    number = _bare(text)
+    if re.fullmatch(r"\+?[0-9]+", number):
+        for spelling in _spellings(number):
+            try:
+                parsed = phonenumbers.parse(spelling, country.upper())
+            except phonenumbers.NumberParseException:
+                continue
+            if phonenumbers.is_valid_number(parsed):
+                return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    raise _unreadable()
+
+
+def phone_on_file(text: str, country: str = "JP") -> tuple[str, bool]:
+    """The form of a number that is already on file, and whether it is a valid number.
+
+    A valid number gives its E.164, words around it or not; any other gives its bare digits, so that it can still be
+    found as it stands. Raises `NotNormal` for fewer than six digits.
+    """
+    digits = phone_digits(text)
+    if len(digits) < FEWEST_DIGITS:
+        raise _unreadable()
+    try:
+        return phone("+" + digits if _bare(text).startswith("+") else digits, country), True
+    except NotNormal:
+        return digits, False
+
+
+def phone_digits(text: str) -> str:
+    """The digits as they stand, without an extension; empty when there are none."""
+    return re.sub("[^0-9]", "", _bare(text))
+
+
+def looks_like_phone(text: str) -> bool:
+    """Whether the text is written as a telephone number, valid or not."""
+    return re.fullmatch(rf"\+?[0-9]{{{FEWEST_DIGITS},}}", _bare(text)) is not None
+
+
+def _bare(text: str) -> str:
+    """What stands between the label and the extension, without separators."""
+    text = hyphened(plain(text)).casefold()
+    if label := _LABEL.match(text):
+        text = text[label.end() :]
+    if extension := _EXTENSION.search(text):
+        text = text[: extension.start()]
+    return "".join(text.split()).translate(_SEPARATORS)
+
+
+def _spellings(number: str) -> list[str]:
+    """What to try, best first: the number as it is dialled, and with its international prefix as a plus."""
+    if number.startswith(_HOME_CODES):
+        return ["+" + number[2:], number]
+    if number.startswith("00"):
+        return [number, "+" + number[2:]]
+    if number.startswith("010"):
+        return [number, "+" + number[3:]]
+    return [number]
+
+
+def _unreadable() -> NotNormal:
+    return NotNormal(
+        "phone_unreadable",
+        _("Enter a telephone number with its area code, for example 03-1234-5678 or +81 3 1234 5678."),
+    )

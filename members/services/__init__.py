@@ -1,0 +1,1 @@
+"""Every write to members and their cases, one module per noun."""

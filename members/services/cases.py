@@ -1,0 +1,160 @@
+"""Opening, handing over, noting and closing cases."""
+
+import datetime
+import uuid
+
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from access_control import policies
+from access_control.codes import Reason, SubjectKind
+from access_control.ledger import Act, acting
+from access_control.models import Staff
+from access_control.vault.categories import Category, generation_of_case
+from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring
+from access_control.vault.seal import KeyRef
+from members import normal_forms
+from members.events import Event
+from members.models import Case, CaseNote, Correction, Member
+from members.services.grants import end_grants, open_grants
+
+# APPI, article 39: a court action becomes possible two weeks after arrival, so the answer is due before.
+ANSWER_WITHIN = datetime.timedelta(days=14)
+
+
+class CaseClosed(Exception):
+    """The case is closed; nothing more happens in it."""
+
+
+class CorrectionPending(Exception):
+    """A correction is neither applied nor refused; the case cannot close over it."""
+
+
+class ForbiddenNumber(Exception):
+    """The text holds a card number or an Individual Number, which are never stored."""
+
+
+def lock_case(case_id: uuid.UUID, *, actor: Staff) -> Case:
+    """The open case, locked for change. Raises PermissionDenied when it is not the actor's, CaseClosed."""
+    queryset = Case.objects.filter(pk=case_id).select_related("owner", "owner__person")
+    case = policies.restrict(queryset, actor, "members.work_case").select_for_update(of=("self",), no_key=True).first()
+    if case is None:
+        raise PermissionDenied
+    if case.state == Case.State.CLOSED:
+        raise CaseClosed
+    return case
+
+
+def open_case(
+    member: Member | None,
+    *,
+    kind: str,
+    channel: str,
+    actor: Staff,
+    reason: str = Reason.ASKED,
+    arrived_at: datetime.datetime | None = None,
+) -> Case:
+    """A new case of the actor's. Its deadline counts from arrival. Raises PermissionDenied."""
+    if not policies.can(actor, "members.open_case"):
+        raise PermissionDenied
+    arrived = arrived_at or timezone.now()
+    case = Case(
+        kind=kind,
+        channel=channel,
+        member=member,
+        owner=actor,
+        arrived_at=arrived,
+        due_on=timezone.localdate(arrived) + ANSWER_WITHIN,
+    )
+    with acting(actor, reason=reason, case=case.pk) as act:
+        case.save(force_insert=True)
+        act.record(Event.CASE_OPENED, subject=member and member.pk)
+    return case
+
+
+def correspondence_ring(subject: uuid.UUID, case_id: uuid.UUID, ring: KeyRing, *, event: uuid.UUID) -> int:
+    """Put the case's correspondence key on ``ring``, made when it is not there yet; returns its generation."""
+    ref = KeyRef(subject, Category.CORRESPONDENCE, generation_of_case(case_id))
+    if not ring.holds(ref) and ref not in add_keys(ring, [ref]):
+        add_fetched(ring, [subject], [Category.CORRESPONDENCE], event=event)
+    return ref.generation
+
+
+def refuse_forbidden_numbers(text: str) -> None:
+    """Raises ForbiddenNumber when the text holds a card number or an Individual Number (P2)."""
+    if normal_forms.holds_card_number(text) or normal_forms.holds_my_number(text):
+        raise ForbiddenNumber
+
+
+def add_note(case: Case, *, text: str, actor: Staff, reason: str = Reason.DAILY_WORK) -> CaseNote:
+    """A sealed note on the case. Raises PermissionDenied, CaseClosed, ForbiddenNumber."""
+    refuse_forbidden_numbers(text)
+    with acting(actor, reason=reason, case=case.pk) as act:
+        case = lock_case(case.pk, actor=actor)
+        subject = case.member_id if case.member_id and case.identified_at else case.pk
+        note = CaseNote(case=case, subject_id=subject, author=actor, at=timezone.now())
+        event = act.record(
+            Event.NOTE_ADDED,
+            subject=subject,
+            subject_kind=SubjectKind.MEMBER if subject == case.member_id else SubjectKind.CASE,
+            note=note.pk,
+        )
+        with new_ring() as ring:
+            generation = correspondence_ring(subject, case.pk, ring, event=event)
+            ring.seal(note, generation=generation, text=text)
+        note.save(force_insert=True)
+        return note
+
+
+def read_notes(case: Case, *, actor: Staff) -> list[tuple[CaseNote, str]]:
+    """The notes of the actor's case in clear, oldest first; recorded before anything is opened."""
+    notes = list(case.notes.select_related("author", "author__person"))
+    if not notes:
+        return []
+    if not policies.can(actor, "members.work_case", case):
+        raise PermissionDenied
+    with acting(actor, reason=Reason.DAILY_WORK, case=case.pk) as act:
+        event = act.record(Event.NOTES_READ, subject=case.member_id, count=len(notes))
+    with keys_for({note.subject_id for note in notes}, [Category.CORRESPONDENCE], event=event) as ring:
+        return [(note, ring.open_sealed(note, "text")) for note in notes]
+
+
+def mark_contested(case: Case, *, act: Act, now: datetime.datetime) -> None:
+    """The caller could not be identified: the request stays on record and stops nothing (P5.B)."""
+    Case.objects.filter(pk=case.pk, contested_at=None).update(contested_at=now)
+    act.record(Event.CASE_CONTESTED, subject=case.member_id)
+
+
+def take_over(case: Case, *, to: Staff, actor: Staff, reason: str = Reason.DAILY_WORK) -> Case:
+    """Hand the case to another agent: the first one's grants end; an identified case grants the second anew.
+
+    Raises PermissionDenied, CaseClosed.
+    """
+    if not policies.can(actor, "members.oversee_case") or not policies.may(to, "members.work_case"):
+        raise PermissionDenied
+    now = timezone.now()
+    with acting(actor, reason=reason, case=case.pk) as act:
+        case = Case.objects.select_for_update(no_key=True).get(pk=case.pk)
+        if case.state == Case.State.CLOSED:
+            raise CaseClosed
+        end_grants(case, act=act, now=now, reason=Reason.MOVED)
+        case.owner = to
+        case.save(update_fields=["owner"])
+        if case.identified_at:
+            open_grants(case, act=act, now=now)
+        act.record(Event.CASE_REASSIGNED, subject=case.member_id)
+        return case
+
+
+def close_case(case: Case, *, outcome: str, actor: Staff, reason: str = Reason.CASE_CLOSED) -> Case:
+    """The case is over, and with it every grant it gave. Raises PermissionDenied, CaseClosed, CorrectionPending."""
+    now = timezone.now()
+    with acting(actor, reason=reason, case=case.pk) as act:
+        case = lock_case(case.pk, actor=actor)
+        if case.corrections.filter(state=Correction.State.ASKED).exists():
+            raise CorrectionPending
+        case.state, case.closed_at, case.outcome = Case.State.CLOSED, now, outcome
+        case.save(update_fields=["state", "closed_at", "outcome"])
+        end_grants(case, act=act, now=now, reason=Reason.CASE_CLOSED)
+        act.record(Event.CASE_CLOSED, subject=case.member_id)
+        return case

@@ -1,0 +1,256 @@
+"""Corrections (P5): asked for, the item is suspended at once on every path; then applied or refused, with a reason.
+
+A corrected value gets a new generation of its category: the survivors are sealed again under the new key, so that the
+old generation holds nothing but the past and can be destroyed when its own due date comes.
+"""
+
+import datetime
+import uuid
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from access_control import policies
+from access_control.codes import Reason
+from access_control.ledger import Act, acting
+from access_control.models import Staff
+from access_control.vault import store
+from access_control.vault.categories import Category
+from access_control.vault.fields import SealedField
+from access_control.vault.lookups import NORMAL_FORM_VERSION
+from access_control.vault.ring import KeyRing, add_keys, keys_for
+from access_control.vault.seal import KeyRef
+from members.events import Event
+from members.intake import NewMember
+from members.inventory import ITEMS, Item
+from members.lookups import MAILS, shared_lookups
+from members.models import DATA_MODELS, Case, ContactPoint, Correction, Member, Notice, Suspension
+from members.services.cases import CaseClosed, correspondence_ring, lock_case, refuse_forbidden_numbers
+from members.services.registration import DATA_CATEGORIES, stored_people
+
+__all__ = ["AlreadyDecided", "AlreadyPending", "CaseClosed", "ImmutableItem", "NotIdentified", "Unchanged"]
+
+
+class NotIdentified(Exception):
+    """The caller was not identified; an unidentified request changes and stops nothing."""
+
+
+class ImmutableItem(Exception):
+    """Name, ID and the like cannot be corrected (P5.A)."""
+
+
+class AlreadyPending(Exception):
+    """A correction of this item is pending already."""
+
+
+class AlreadyDecided(Exception):
+    """The correction was applied or refused before."""
+
+
+class Unchanged(Exception):
+    """The value asked for is the value on file."""
+
+
+class NoSuchItem(Exception):
+    """The member has no such item."""
+
+
+def data_rows(member: Member) -> list[Any]:
+    """Every live row of a member's data."""
+    return [
+        row
+        for model in DATA_MODELS
+        for row in (
+            [member] if model is Member else model._default_manager.filter(member=member, removed_at=None)
+        )
+    ]
+
+
+def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
+    """The row and column that hold ``item``. Raises NoSuchItem."""
+    for row in data_rows(member):
+        if row.pk != row_id:
+            continue
+        for field in row._meta.concrete_fields:
+            if isinstance(field, SealedField) and item in field.items() and field.item_for(row) == item:
+                return row, field.name
+    raise NoSuchItem
+
+
+def _may_correct(case: Case, actor: Staff) -> Member:
+    if case.member is None or case.identified_at is None:
+        raise NotIdentified
+    if not policies.can(actor, "members.correct_member", case.member):
+        raise PermissionDenied
+    return Member.objects.select_for_update(no_key=True).get(pk=case.member_id)
+
+
+def ask_correction(
+    case: Case, *, item: str, row: uuid.UUID, text: str, actor: Staff, reason: str = Reason.ASKED
+) -> Correction:
+    """The item is suspended from now; the wish waits to be applied or refused.
+
+    Raises NotNormal when ``text`` is no such item, ImmutableItem, NotIdentified, Unchanged, AlreadyPending, NoSuchItem,
+    ForbiddenNumber, PermissionDenied, CaseClosed.
+    """
+    wanted = ITEMS.get(item)
+    if wanted is None or not wanted.group:
+        raise NoSuchItem
+    if wanted.immutable:
+        raise ImmutableItem
+    refuse_forbidden_numbers(text)
+    value = wanted.clean(text)
+    now = timezone.now()
+    with acting(actor, reason=reason, case=case.pk) as act:
+        case = lock_case(case.pk, actor=actor)
+        member = _may_correct(case, actor)
+        target, field = _locate(member, wanted, row)
+        event = act.record(Event.CORRECTION_ASKED, subject=member.pk, items=[item])
+        correction = Correction(case=case, member=member, item=item, row=row, field=field, asked_at=now)
+        with keys_for([member.pk], [wanted.category], event=event) as ring:
+            if ring.open_sealed(target, field) == value:
+                raise Unchanged
+            generation = correspondence_ring(member.pk, case.pk, ring, event=event)
+            ring.seal(correction, generation=generation, proposed=value)
+        try:
+            with transaction.atomic():
+                Suspension.objects.create(member=member, item=item, row=row, case=case, started_at=now)
+                correction.save(force_insert=True)
+        except IntegrityError:
+            raise AlreadyPending from None
+    return correction
+
+
+def _pending(correction: Correction) -> Correction:
+    locked = Correction.objects.select_for_update(no_key=True).get(pk=correction.pk)
+    if locked.state != Correction.State.ASKED:
+        raise AlreadyDecided
+    return locked
+
+
+def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reason.ASKED) -> Correction:
+    """The new value stands from this moment; the suspension is over; notices are queued to old and new address.
+
+    Raises AlreadyDecided, NotIdentified, PermissionDenied, CaseClosed.
+    """
+    now = timezone.now()
+    with acting(actor, reason=reason, case=correction.case_id) as act:
+        case = lock_case(correction.case_id, actor=actor)
+        member = _may_correct(case, actor)
+        correction = _pending(correction)
+        item = ITEMS[correction.item]
+        event = act.record(Event.CORRECTION_APPLIED, subject=member.pk, items=[correction.item])
+        with keys_for([member.pk], [*DATA_CATEGORIES, Category.CORRESPONDENCE], event=event) as ring:
+            before = stored_people([member.pk], ring)[member.pk]
+            target, field = _locate(member, item, correction.row)
+            old_value = ring.open_sealed(target, field)
+            new_value = ring.open_sealed(correction, "proposed")
+            old_generation = ring.current_generation(member.pk, item.category)
+            _seal_again(member, item, target, field, new_value, ring, now)
+            after = stored_people([member.pk], ring)[member.pk]
+            _queue_notices(case, correction, old_value, new_value, ring, act=act, now=now)
+        _move_lookups(member, before, after)
+        correction.state, correction.reason, correction.decided_at = Correction.State.APPLIED, str(reason), now
+        correction.superseded_category, correction.superseded_generation = item.category, old_generation
+        correction.save(
+            update_fields=["state", "reason", "decided_at", "superseded_category", "superseded_generation"]
+        )
+        _end_suspension(correction, now)
+    return correction
+
+
+def refuse_correction(correction: Correction, *, actor: Staff, reason: str) -> Correction:
+    """The value on file stays; the suspension is over; the reason is on record. Raises as :func:`apply_correction`."""
+    now = timezone.now()
+    with acting(actor, reason=reason, case=correction.case_id) as act:
+        case = lock_case(correction.case_id, actor=actor)
+        member = _may_correct(case, actor)
+        correction = _pending(correction)
+        correction.state, correction.reason, correction.decided_at = Correction.State.REFUSED, str(reason), now
+        correction.save(update_fields=["state", "reason", "decided_at"])
+        _end_suspension(correction, now)
+        act.record(Event.CORRECTION_REFUSED, subject=member.pk, items=[correction.item])
+    return correction
+
+
+def _end_suspension(correction: Correction, now: datetime.datetime) -> None:
+    Suspension.objects.filter(
+        member_id=correction.member_id, item=correction.item, row=correction.row, ended_at=None
+    ).update(ended_at=now)
+
+
+def _seal_again(
+    member: Member, item: Item, target: Any, field: str, value: str, ring: KeyRing, now: datetime.datetime
+) -> None:
+    """Seal every live value of the item's category under a new generation, the corrected one with its new text."""
+    ref = KeyRef(member.pk, item.category, ring.next_generation(member.pk, item.category))
+    add_keys(ring, [ref])
+    for row in data_rows(member):
+        texts: dict[str, str] = {}
+        for column in row._meta.concrete_fields:
+            if not isinstance(column, SealedField) or getattr(row, column.name) is None:
+                continue
+            if column.item_for(row).category != item.category:
+                continue
+            corrected = row.pk == target.pk and column.name == field
+            texts[column.name] = value if corrected else ring.open_sealed(row, column.name)
+        if row.pk == target.pk and isinstance(row, ContactPoint):
+            row.changed_at, row.well_formed = now, True
+        if texts:
+            ring.seal(row, generation=ref.generation, **texts)
+            others = ["changed_at", "well_formed"] if isinstance(row, ContactPoint) else []
+            row.save(update_fields=[*texts, *others])
+
+
+def _move_lookups(member: Member, before: NewMember, after: NewMember) -> None:
+    """The member is found by the new value before this commits, and no longer by the old one afterwards."""
+    old = {(lookup.field, lookup.mac): lookup for lookup in shared_lookups(before, member.pk)}
+    new = {(lookup.field, lookup.mac): lookup for lookup in shared_lookups(after, member.pk)}
+    if added := [lookup for key, lookup in new.items() if key not in old]:
+        store.add_lookups(added, version=NORMAL_FORM_VERSION)
+    if removed := [key for key in old if key not in new]:
+        transaction.on_commit(lambda: store.remove_lookups(member.pk, removed))
+
+
+def _queue_notices(
+    case: Case,
+    correction: Correction,
+    old_value: str,
+    new_value: str,
+    ring: KeyRing,
+    *,
+    act: Act,
+    now: datetime.datetime,
+) -> list[Notice]:
+    """A changed mail address is told at the old and the new one; any other change at the mail addresses on file."""
+    member = case.member
+    assert member is not None
+    destinations: list[tuple[str, str, uuid.UUID, str]] = []
+    if correction.item.removeprefix("contact.") in MAILS:
+        destinations = [
+            (Notice.Kind.CORRECTED_OLD, correction.item, correction.row, old_value),
+            (Notice.Kind.CORRECTED_NEW, correction.item, correction.row, new_value),
+        ]
+    else:
+        contacts = ContactPoint.objects.filter(member=member, kind__in=MAILS, removed_at=None).order_by("pk")
+        destinations = [
+            (Notice.Kind.CORRECTED, f"contact.{row.kind}", row.pk, ring.open_sealed(row, "value")) for row in contacts
+        ]
+    generation = correspondence_ring(member.pk, case.pk, ring, event=act.record(Event.NOTICE_QUEUED, subject=member.pk))
+    notices = []
+    for kind, item, row_id, address in destinations:
+        notice = Notice(
+            member=member,
+            case=case,
+            kind=kind,
+            language="ja" if member.entity_id == "jp" else "en",
+            item=item,
+            row=row_id,
+            about=correction.item,
+            queued_at=now,
+        )
+        ring.seal(notice, generation=generation, to=address)
+        notices.append(notice)
+    return Notice.objects.bulk_create(notices)

@@ -1,0 +1,183 @@
+"""New members: sealed, entered, found again. One member and a million go the same way.
+
+Order across the two databases: keys and lookups commit in the vault first, rows after. A crash in between leaves keys
+without rows; a second try finds the claimed subject by its member number and goes on with it.
+"""
+
+import dataclasses
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from access_control.copying import copy_rows
+from access_control.ids import new_id
+from access_control.ledger import Act
+from access_control.vault import store
+from access_control.vault.categories import FIRST_GENERATION, Category
+from access_control.vault.lookups import NORMAL_FORM_VERSION
+from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring
+from access_control.vault.seal import KeyRef
+from members.events import Event
+from members.intake import NewAddressee, NewContact, NewMember, NewPaymentMeans
+from members.lookups import login_lookup, number_lookup, shared_lookups
+from members.models import Addressee, ContactPoint, Member, PaymentMeans
+
+DATA_CATEGORIES = (
+    Category.IDENTITY,
+    Category.CONTACT,
+    Category.DELIVERY,
+    Category.PAYMENT,
+    Category.PROFILE,
+)
+CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
+
+
+@dataclasses.dataclass(frozen=True)
+class Registration:
+    """What became of one new member: created, unchanged, or in conflict (``fields`` differ or are taken)."""
+
+    outcome: str
+    member: uuid.UUID
+    fields: tuple[str, ...] = ()
+
+
+def stored_people(member_ids: Sequence[uuid.UUID], ring: KeyRing) -> dict[uuid.UUID, NewMember]:
+    """The members as they stand, in clear, opened on ``ring`` (which holds all data categories)."""
+    rows: dict[type[Any], dict[uuid.UUID, list[Any]]] = {
+        model: defaultdict(list) for model in (ContactPoint, Addressee, PaymentMeans)
+    }
+    for model, by_member in rows.items():
+        for row in model._default_manager.filter(member_id__in=member_ids, removed_at=None):
+            by_member[row.member_id].append(row)
+    found = {}
+    for member in Member.objects.filter(pk__in=member_ids):
+        contacts = (
+            NewContact(row.kind, ring.open_sealed(row, "value"), row.well_formed)
+            for row in rows[ContactPoint][member.pk]
+        )
+        addressees = (
+            NewAddressee(*(ring.open_sealed(row, n) for n in ("name", "kana", "postcode", "address", "phone")))
+            for row in rows[Addressee][member.pk]
+        )
+        means = (
+            NewPaymentMeans(row.kind, *(ring.open_sealed(row, name) for name in _PAYMENT_COLUMNS))
+            for row in rows[PaymentMeans][member.pk]
+        )
+        found[member.pk] = NewMember(
+            number=ring.open_sealed(member, "number"),
+            entity=member.entity_id,
+            joined_on=member.joined_on,
+            last_used_on=member.last_used_on,
+            contacts=tuple(sorted(contacts)),
+            addressees=tuple(sorted(addressees)),
+            payment_means=tuple(sorted(means)),
+            **{name: ring.open_sealed(member, name) for name in _SEALED_TEXTS},
+        )
+    return found
+
+
+_PAYMENT_COLUMNS = ("token", "brand", "expiry", "last_four", "bank", "branch", "holder", "phone")
+_SEALED_TEXTS = ("login_id", "name", "kana", "birth_date", "sex", "occupation")
+
+
+def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
+    """Enter new members; returns what became of each, in order. The caller holds the transaction.
+
+    A member number that is known already is compared, and nothing is changed: unchanged, or in conflict.
+    """
+    claims = [number_lookup(new, new_id()) for new in news]
+    owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
+    subjects = [owner_of[claim.mac] for claim in claims]
+    results: dict[int, Registration] = {}
+
+    # 1. Whoever is there already, or stands twice in this batch, is compared.
+    known = set(Member.objects.filter(pk__in=subjects).values_list("pk", flat=True))
+    first_at: dict[uuid.UUID, int] = {}
+    for position, subject in enumerate(subjects):
+        if subject not in known:
+            first_at.setdefault(subject, position)
+    if known:
+        event = act.record(Event.COMPARED, count=len(known))
+        with keys_for(known, DATA_CATEGORIES, event=event) as ring:
+            stored = stored_people(list(known), ring)
+        for position, subject in enumerate(subjects):
+            if subject in known:
+                results[position] = _compared(subject, stored[subject], news[position])
+    for position, subject in enumerate(subjects):
+        if subject not in known and first_at[subject] != position:
+            results[position] = _compared(subject, news[first_at[subject]], news[position])
+
+    # 2. Login IDs name one member only; who comes second is in conflict.
+    fresh = [position for position in range(len(news)) if position not in results]
+    logins = {position: login_lookup(news[position], subjects[position]) for position in fresh}
+    login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
+    for position, lookup in logins.items():
+        if login_owner[lookup.mac] != subjects[position]:
+            results[position] = Registration(CONFLICT, subjects[position], ("login_id",))
+    fresh = [position for position in fresh if position not in results]
+    if fresh:
+        _enter([(subjects[position], news[position]) for position in fresh], act=act)
+        for position in fresh:
+            results[position] = Registration(CREATED, subjects[position])
+    return [results[position] for position in range(len(news))]
+
+
+def _compared(subject: uuid.UUID, stored: NewMember, new: NewMember) -> Registration:
+    differing = tuple(stored.differences(new))
+    return Registration(CONFLICT if differing else UNCHANGED, subject, differing)
+
+
+def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act) -> None:
+    """Keys and lookups, then rows."""
+    refs = [
+        KeyRef(subject, category, FIRST_GENERATION)
+        for subject, new in people
+        for category in DATA_CATEGORIES
+        if _has(new, category)
+    ]
+    with new_ring() as ring:
+        orphans = {ref.subject for ref in set(refs) - add_keys(ring, refs)}
+        if orphans:
+            event = act.record(Event.COMPARED, count=len(orphans))
+            add_fetched(ring, orphans, DATA_CATEGORIES, event=event)
+        store.add_lookups(
+            [lookup for subject, new in people for lookup in shared_lookups(new, subject)],
+            version=NORMAL_FORM_VERSION,
+        )
+        members, contacts, addressees, means = [], [], [], []
+        for subject, new in people:
+            member = Member(
+                id=subject, entity_id=new.entity, joined_on=new.joined_on, last_used_on=new.last_used_on
+            )
+            ring.seal(member, number=new.number, **{name: getattr(new, name) for name in _SEALED_TEXTS})
+            members.append(member)
+            for given in new.contacts:
+                contact = ContactPoint(member_id=subject, kind=given.kind, well_formed=given.well_formed)
+                ring.seal(contact, value=given.value)
+                contacts.append(contact)
+            for where in new.addressees:
+                addressee = Addressee(member_id=subject)
+                ring.seal(addressee, **dataclasses.asdict(where))
+                addressees.append(addressee)
+            for how in new.payment_means:
+                pays = PaymentMeans(member_id=subject, kind=how.kind)
+                ring.seal(pays, **{name: getattr(how, name) for name in _PAYMENT_COLUMNS})
+                means.append(pays)
+    for model, rows in ((Member, members), (ContactPoint, contacts), (Addressee, addressees), (PaymentMeans, means)):
+        if rows:
+            names = [field.attname for field in model._meta.concrete_fields]
+            columns = [field.name for field in model._meta.concrete_fields]
+            copy_rows(model, columns, ([getattr(row, name) for name in names] for row in rows))
+    act.record_each(Event.REGISTERED, [subject for subject, _new in people])
+
+
+def _has(new: NewMember, category: Category) -> bool:
+    """Whether a member has anything to seal under ``category``; a key without values would be due for nothing."""
+    return {
+        Category.IDENTITY: True,
+        Category.CONTACT: bool(new.contacts),
+        Category.DELIVERY: bool(new.addressees),
+        Category.PAYMENT: bool(new.payment_means),
+        Category.PROFILE: bool(new.birth_date or new.sex or new.occupation),
+    }[category]

@@ -1,0 +1,115 @@
+"""Masked data: everything of a member that a page may show without a reveal. Only masks leave this module."""
+
+import dataclasses
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from access_control.ledger import Act
+from access_control.vault.categories import Category
+from access_control.vault.errors import Destroyed, VaultError
+from access_control.vault.fields import SealedField
+from access_control.vault.ring import KeyRing, categories_of, keys_for
+from members.events import Event
+from members.inventory import Item
+from members.masks import mask
+from members.models import DATA_MODELS, ContactPoint, Member
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """One masked value: the item, its row and column, and the mask (or the sentence why there is none)."""
+
+    item: Item
+    row: uuid.UUID
+    field: str
+    masked: str
+    destroyed: bool = False
+    empty: bool = False
+    note: Any = ""
+
+
+def mask_value(ring: KeyRing, instance: Any, name: str) -> Shown:
+    """The mask of one sealed field; ``instance`` may be a history row. Destroyed and broken values yield no text."""
+    field = instance._meta.get_field(name)
+    item: Item = field.item_for(instance)
+    if getattr(instance, name) is None:
+        return Shown(item, instance.id, name, "", empty=True)
+    try:
+        return Shown(item, instance.id, name, mask(item.mask, ring.open_sealed(instance, name)))
+    except Destroyed as destroyed:
+        said = _("destroyed on %(date)s") % {"date": destroyed.at.date().isoformat()}
+        return Shown(item, instance.id, name, said, destroyed=True)
+    except VaultError:
+        # Corrupt or moved: an incident, and no text. The page says so; the board counts it.
+        return Shown(item, instance.id, name, str(_("cannot be opened; tell the privacy officer")), destroyed=True)
+
+
+def sealed_names(model: type[Any]) -> list[str]:
+    """Names of the sealed fields of a model, in order."""
+    return [field.name for field in model._meta.concrete_fields if isinstance(field, SealedField)]
+
+
+def masked_member(member: Member, *, act: Act) -> list[Shown]:
+    """Everything on file about ``member``, masked, in the order of the policy's groups: one fetch, one event."""
+    rows = [
+        row
+        for model in DATA_MODELS
+        for row in (
+            [member]
+            if model is Member
+            else model._default_manager.filter(member=member, removed_at=None).order_by("pk")
+        )
+    ]
+    event = act.record(Event.SHOWN_MASKED, subject=member.pk)
+    with keys_for([member.pk], categories_of(*DATA_MODELS), event=event) as ring:
+        return [
+            shown
+            for row in rows
+            for name in sealed_names(type(row))
+            if not (shown := mask_value(ring, row, name)).empty
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hit:
+    """A member as a search result: never more than masks."""
+
+    member: uuid.UUID
+    state: str
+    site: str
+    name: str
+    login_id: str
+    contacts: tuple[str, ...]
+
+
+def masked_names(member_ids: Iterable[uuid.UUID], *, act: Act) -> dict[uuid.UUID, str]:
+    """Masked names of some members, for a list: one fetch and one event for all of them."""
+    members = list(Member.objects.filter(pk__in=set(member_ids)))
+    if not members:
+        return {}
+    event = act.record(Event.SHOWN_MASKED, count=len(members))
+    with keys_for([member.pk for member in members], [Category.IDENTITY], event=event) as ring:
+        return {member.pk: mask_value(ring, member, "name").masked for member in members}
+
+
+def masked_hits(member_ids: Sequence[uuid.UUID], *, event: uuid.UUID) -> list[Hit]:
+    """The members found, masked, under the event that recorded the search."""
+    contacts: dict[uuid.UUID, list[ContactPoint]] = defaultdict(list)
+    for contact in ContactPoint.objects.filter(member_id__in=member_ids, removed_at=None).order_by("pk"):
+        contacts[contact.member_id].append(contact)
+    with keys_for(member_ids, [Category.IDENTITY, Category.CONTACT], event=event) as ring:
+        return [
+            Hit(
+                member=member.pk,
+                state=member.get_state_display(),
+                site=member.entity.name,
+                name=mask_value(ring, member, "name").masked,
+                login_id=mask_value(ring, member, "login_id").masked,
+                contacts=tuple(mask_value(ring, row, "value").masked for row in contacts[member.pk]),
+            )
+            for member in Member.objects.filter(pk__in=member_ids).select_related("entity").order_by("pk")
+        ]

@@ -1,0 +1,157 @@
+"""The databases, and a small named cast. A test says only what differs."""
+
+import contextlib
+import uuid
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
+
+from access_control.models import LedgerEvent
+from tests import factories
+from tests.databases import become, clone, drop, point_at
+
+ALIASES = ("default", "vault")
+
+
+def pytest_collection_modifyitems(items):
+    """Every test may use both databases, in a transaction that is rolled back, unless it commits for real."""
+    for item in items:
+        if "committed" not in item.fixturenames and not item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.django_db(databases=list(ALIASES)))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker):
+    """Both test databases, migrated by the owner and used by the app role, holding entities and the policy."""
+    with django_db_blocker.unblock():
+        call_command("setup_roles", verbosity=0, stdout=open("/dev/null", "w"))
+        made = setup_databases(verbosity=0, interactive=False)
+        become("app")
+        factories.company()
+    yield
+    with django_db_blocker.unblock():
+        become("owner")
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def constraints_hold(request):
+    """A rolled-back test never commits, so what is deferred is checked before it ends."""
+    uses_transaction = "committed" not in request.fixturenames
+    if uses_transaction:
+        request.getfixturevalue("db")
+    yield
+    if uses_transaction and not connection.needs_rollback:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+@pytest.fixture
+def committed(django_db_setup, django_db_blocker):
+    """Databases of this test's own, cloned from the migrated ones, in which commits are real."""
+    with django_db_blocker.unblock():
+        names = {alias: f"clone_{uuid.uuid4().hex[:12]}" for alias in ALIASES}
+        originals = {alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}
+        for alias in ALIASES:
+            clone(originals[alias], names[alias])
+        point_at(names)
+        try:
+            yield
+        finally:
+            connections.close_all()
+            point_at(originals)
+            for name in names.values():
+                drop(name)
+
+
+@pytest.fixture
+def agent():
+    """Answers members."""
+    return factories.staff("agent")
+
+
+@pytest.fixture
+def second_agent():
+    """Answers members too, and has no business with the first agent's cases."""
+    return factories.staff("agent")
+
+
+@pytest.fixture
+def supervisor():
+    """Oversees the agents' cases."""
+    return factories.staff("supervisor")
+
+
+@pytest.fixture
+def officer():
+    """The privacy officer."""
+    return factories.staff("officer")
+
+
+@pytest.fixture
+def auditor():
+    """Reads the ledger."""
+    return factories.staff("auditor")
+
+
+@pytest.fixture
+def administrator():
+    """Runs accounts; sees no member."""
+    return factories.staff("administrator")
+
+
+@pytest.fixture
+def hanako():
+    """A member with every kind of item."""
+    return factories.member()
+
+
+@pytest.fixture
+def call(agent, hanako):
+    """A correction case by telephone, caller not identified yet."""
+    return factories.case(hanako, agent)
+
+
+@pytest.fixture
+def identified(call):
+    """The same case with the caller identified, so that grants are open."""
+    return factories.identify(call)
+
+
+@pytest.fixture
+def events_of():
+    """The ledger's events about a subject, oldest first."""
+
+    def events(subject):
+        found = LedgerEvent.objects.filter(subject=getattr(subject, "pk", subject)).order_by("sequence")
+        return list(found.values_list("event", flat=True))
+
+    return events
+
+
+@pytest.fixture
+def as_role():
+    """Raw SQL as a database role: ``with as_role("app", "vault") as cursor``."""
+
+    @contextlib.contextmanager
+    def cursor_of(role, alias="default"):
+        import psycopg
+
+        database = settings.DATABASES[alias]
+        prefix, name = ("", "console") if alias == "default" else ("VAULT_", "vault")
+        url = urlsplit(settings.DATABASE_URL_OF(f"{prefix}DATABASE_URL", name, role))
+        with psycopg.connect(
+            host=database["HOST"],
+            port=database["PORT"] or None,
+            dbname=database["NAME"],
+            user=unquote(url.username),
+            password=unquote(url.password),
+            autocommit=True,
+        ) as link:
+            yield link.cursor()
+
+    return cursor_of

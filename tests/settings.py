@@ -1,0 +1,39 @@
+"""The project's settings, on a cluster and a keyring of the tests' own. Little else differs."""
+
+import atexit
+import os
+import tempfile
+from pathlib import Path
+
+# Tests own their files: no keyring, secret or cluster of a demo is touched.
+_files = tempfile.TemporaryDirectory(prefix="console-tests-")
+os.environ["CONSOLE_VAR_DIR"] = _files.name
+os.environ.pop("CONSOLE_KEYRING", None)
+os.environ.pop("EMAIL_URL", None)
+os.environ["DEBUG"] = os.environ["DEMO"] = "1"
+# Databases are made and migrated by the owner; conftest then becomes the app.
+os.environ["CONSOLE_DB_ROLE"] = "owner"
+
+from access_control.vault import keyring  # noqa: E402
+from config import embedded  # noqa: E402
+
+if not os.environ.get("DATABASE_URL"):
+    _server = embedded.EmbeddedServer(Path(_files.name) / "postgres")
+    embedded.default_server = lambda: _server
+    _server.start()
+    atexit.register(_server.stop)
+atexit.register(_files.cleanup)
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import CONSOLE_KEYRING  # noqa: E402
+
+keyring.make(CONSOLE_KEYRING)
+
+DEBUG = False
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = False
+SECURE_SSL_REDIRECT = False
+# Argon2 is slow by design; what is tested here is not the hash.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+WHITENOISE_USE_FINDERS = True
