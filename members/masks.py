@@ -46,7 +46,7 @@ class Mask(StrEnum):
     ALL = "all"  # ＊＊＊＊
 
 
-# A caller proves who he is by these, so not one digit is shown to the person who asks him.
+# A caller proves who he is by facts such as these, so not one digit is shown to the person who asks him.
 _WHOLLY_HIDDEN = {
     Mask.POSTCODE: "＊＊＊-＊＊＊＊",
     Mask.DATE: "＊＊＊＊-＊＊-＊＊",

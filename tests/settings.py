@@ -37,3 +37,5 @@ SECURE_SSL_REDIRECT = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 WHITENOISE_USE_FINDERS = True
+# Whitenoise warns when its directory is missing; tests serve from the sources.
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405

@@ -59,11 +59,9 @@ def _fields(text: str, country: str) -> list[_Field]:
         return [("email", mail)]
     ids: list[_Field] = []
     if _ONE_WORD.fullmatch(hyphened(typed)):
-        ids = [("login_id", login_id)]
+        ids = [("login_id", login_id), ("member_number", member_number)]
         if _NUMBERED.fullmatch(hyphened(typed)):
-            ids = [("member_number", member_number), *ids]
-        elif _DIGIT.search(typed):
-            ids = [*ids, ("member_number", member_number)]
+            ids.reverse()
     if looks_like_phone(text):
         form, valid = phone_on_file(text, country)
         telephone: _Field = ("telephone", lambda _text: form)

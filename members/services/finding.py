@@ -1,5 +1,6 @@
 """Finding a caller: exact identifiers only, at most five masked hits, recorded without the term."""
 
+import contextlib
 import dataclasses
 
 from django.core.exceptions import PermissionDenied
@@ -44,7 +45,14 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     """
     if not policies.can(actor, "members.find_member"):
         raise PermissionDenied
-    readings = normal_forms.reading(identifier)
+    # A number is read as each site's country would; a login ID may look like anything, also like an address.
+    readings = list(
+        dict.fromkeys(
+            reading for country in COUNTRY_OF.values() for reading in normal_forms.reading(identifier, country)
+        )
+    )
+    with contextlib.suppress(normal_forms.NotNormal):
+        readings.append(("login_id", normal_forms.login_id(identifier)))
     probes = [(_FIELDS[kind], mac(_FIELDS[kind], normal)) for kind, normal in readings if kind in _FIELDS]
     names = [normal for kind, normal in readings if kind in {"name", "kana"}]
     seconds = _second_facts(second)

@@ -1,0 +1,197 @@
+"""Hands for people, accounts and the ledger."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from access_control import policies, services
+from access_control.models import Entity, LedgerEvent, Person, Staff
+from access_control.paging import CappedPaginator
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that people read and services write. What is forbidden is refused, not hidden."""
+
+    show_full_result_count = False
+    paginator = CappedPaginator
+    list_per_page = 50
+    actions: Any = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """What the viewer may see; closed by default."""
+        meta = self.model._meta
+        return policies.restrict(super().get_queryset(request), request.user, f"{meta.app_label}.view_{meta.model_name}")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds rows here."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes rows here."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes anything."""
+        return False
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Django's own log of admin clicks is no history; the ledger is."""
+        raise PermissionDenied
+
+
+@admin.register(Entity)
+class EntityAdmin(ReadOnlyAdmin):
+    """Companies of the group."""
+
+    list_display = ("name", "code", "handles")
+
+
+class PersonForm(forms.ModelForm[Person]):
+    """A new employee."""
+
+    class Meta:
+        model = Person
+        fields = ("employee_number", "display_name", "entity", "access_class", "joined_on")
+
+
+@admin.register(Person)
+class PersonAdmin(ReadOnlyAdmin):
+    """Employees: entered here, ended here. Their data changes by moving and leaving only."""
+
+    form = PersonForm
+    list_display = ("display_name", "employee_number", "entity", "access_class", "joined_on", "left_on")
+    list_filter = ("entity", "access_class")
+    list_select_related = ("entity",)
+    search_fields = ("employee_number",)
+    search_help_text = _("Employee number")
+    actions = ("left_today",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """By role."""
+        return policies.can(request.user, "access_control.add_person")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Person | None = None) -> tuple[str, ...]:
+        """Everything of somebody who is there already."""
+        return () if obj is None else (*PersonForm.Meta.fields, "left_on")
+
+    def get_fields(self, request: HttpRequest, obj: Person | None = None) -> tuple[str, ...]:
+        """The day somebody left is no field of a new employee."""
+        return PersonForm.Meta.fields if obj is None else (*PersonForm.Meta.fields, "left_on")
+
+    def has_leave_permission(self, request: HttpRequest) -> bool:
+        """By role."""
+        return policies.can(request.user, "access_control.change_person")
+
+    def save_model(self, request: HttpRequest, obj: Person, form: Any, change: bool) -> None:
+        """Enter the person through the service."""
+        hired = services.hire(**form.cleaned_data, actor=request.user)
+        obj.pk = hired.pk
+        obj._state.adding = False
+
+    @admin.action(description=_("End all access: the person has left today"), permissions=["leave"])
+    def left_today(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
+        """A page that says exactly what will happen; then leaving, one service call a person."""
+        people = list(queryset.filter(left_on=None).order_by("employee_number"))
+        if not request.POST.get("confirmed"):
+            context = {**self.admin_site.each_context(request), "title": _("End all access"), "people": people}
+            return TemplateResponse(request, "admin/access_control/person/left_today.html", context)
+        for person in people:
+            services.leave(person, on=timezone.localdate(), actor=request.user)  # type: ignore[arg-type]
+        said = ngettext("%(n)d person's access has ended.", "%(n)d people's access has ended.", len(people))
+        messages.success(request, said % {"n": len(people)})
+        return None
+
+
+class AccountForm(forms.ModelForm[Staff]):
+    """A new account with its first password."""
+
+    password = forms.CharField(label=_("first password"), widget=forms.PasswordInput(render_value=False))
+
+    class Meta:
+        model = Staff
+        fields = ("person", "username", "role")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        people = self.fields.get("person")
+        if isinstance(people, forms.ModelChoiceField):
+            people.queryset = Person.objects.filter(account=None, left_on=None)
+
+    def clean_password(self) -> str:
+        """Refuse weak passwords here, so that a refused save looks refused."""
+        from django.contrib.auth.password_validation import validate_password
+
+        password: str = self.cleaned_data["password"]
+        validate_password(password, self.instance)
+        return password
+
+
+@admin.register(Staff)
+class StaffAdmin(ReadOnlyAdmin):
+    """Accounts. A role changes by moving the person; an account ends by the person's leaving."""
+
+    form = AccountForm
+    list_display = ("username", "person", "role", "is_active", "created")
+    list_filter = ("role", "is_active")
+    list_select_related = ("person",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """By role."""
+        return policies.can(request.user, "access_control.add_staff")
+
+    def get_fields(self, request: HttpRequest, obj: Staff | None = None) -> tuple[str, ...]:
+        """The password is typed once and shown never."""
+        return ("person", "username", "role", "password") if obj is None else self.get_readonly_fields(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Staff | None = None) -> tuple[str, ...]:
+        """Everything of an account that is there already."""
+        return () if obj is None else ("person", "username", "role", "is_active", "epoch", "created")
+
+    def save_model(self, request: HttpRequest, obj: Staff, form: Any, change: bool) -> None:
+        """Open the account through the service."""
+        opened = services.open_account(**form.cleaned_data, actor=request.user)
+        obj.pk = opened.pk
+        obj._state.adding = False
+
+
+@admin.register(LedgerEvent)
+class LedgerAdmin(ReadOnlyAdmin):
+    """Who did what. Reading only."""
+
+    list_display = ("sequence", "at", "event_name", "who", "subject_short", "reason_name", "purpose", "count")
+    list_filter = ("event", "purpose")
+    ordering = ("-sequence",)
+    sortable_by = ("sequence",)
+
+    @admin.display(description=_("event"))
+    def event_name(self, row: LedgerEvent) -> str:
+        """The event in words."""
+        from access_control.checks import all_events
+
+        return all_events().get(row.event, row.event)
+
+    @admin.display(description=_("who"))
+    def who(self, row: LedgerEvent) -> str:
+        """The account's name, or the system."""
+        return str(_("system")) if row.actor is None else row.actor_name
+
+    @admin.display(description=_("subject"))
+    def subject_short(self, row: LedgerEvent) -> str:
+        """The end of the subject's id: enough to compare, too little to call anybody."""
+        return f"…{row.subject.hex[-8:]}" if row.subject else "—"
+
+    @admin.display(description=_("reason"))
+    def reason_name(self, row: LedgerEvent) -> str:
+        """The reason in words when it is a reason code; a refusal code as it is."""
+        from access_control.codes import Reason
+
+        return str(Reason(row.reason).label) if row.reason in Reason.values else row.reason
+

@@ -1,0 +1,86 @@
+"""The console: its AdminSite, start page and navigation, and the explicit lists of what apps add to each other's pages.
+
+``config`` is wiring: it imports every app and nobody imports it.
+"""
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from access_control import policies, services
+
+# Navigation: label, view, and the permission without which it is not shown.
+NAVIGATION = (
+    (_("Start"), "admin:index", None),
+    (_("Find"), "admin:members_member_find", "members.find_member"),
+    (_("Cases"), "admin:members_case_changelist", "members.view_case"),
+    (_("Members of my cases"), "admin:members_member_changelist", "members.view_member"),
+    (_("Ledger"), "admin:access_control_ledgerevent_changelist", "access_control.view_ledgerevent"),
+    (_("People"), "admin:access_control_person_changelist", "access_control.view_person"),
+    (_("Accounts"), "admin:access_control_staff_changelist", "access_control.view_staff"),
+)
+
+
+class OwnPasswordForm(PasswordChangeForm):  # type: ignore[type-arg]
+    """Changes the password through the service, so that the change has an actor."""
+
+    def save(self, commit: bool = True) -> Any:
+        """The account with its new password."""
+        return services.change_password(self.user, password=self.cleaned_data["new_password1"], actor=self.user)
+
+
+class ConsoleSite(AdminSite):
+    """The console's pages and frame."""
+
+    site_header = _("Personal Information Console")
+    site_title = _("Personal Information Console")
+    index_title = _("Start")
+    index_template = "admin/start.html"
+    enable_nav_sidebar = False
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """The frame: navigation for what the role may do."""
+        here = request.path
+        navigation = []
+        for label, name, permission in NAVIGATION:
+            if permission is None or policies.may(request.user, permission):
+                url = reverse(name)
+                current = here == url if name == "admin:index" else here.startswith(url)
+                if name == "admin:members_member_changelist" and here.startswith(reverse("admin:members_member_find")):
+                    current = False
+                navigation.append({"label": label, "url": url, "current": current})
+        return {**super().each_context(request), "console_nav": navigation}
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """My cases, what is due, and what waits for me."""
+        from config.start import start_context
+
+        now = timezone.now()
+        return super().index(request, {**start_context(request, now), **(extra_context or {})})
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The stock page with our form."""
+        view = PasswordChangeView.as_view(
+            form_class=OwnPasswordForm,
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            template_name="admin/password_change_form.html",
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return view(request)
+
+
+def wire() -> None:
+    """Hand the case page its steps, in the order in which a call goes."""
+    from consent.steps import LookStep
+    from members.admin import CaseAdmin
+    from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
+
+    CaseAdmin.steps = (IdentityStep(), LookStep(), CorrectionStep(), TellStep(), CloseStep())

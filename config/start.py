@@ -1,0 +1,62 @@
+"""What the start page shows: my cases, what is due, what waits for me."""
+
+import datetime
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.utils import timezone
+
+from access_control import policies
+from access_control.codes import Reason
+from access_control.ledger import acting
+from members.models import Case, Correction, Notice
+from members.showing import masked_names
+
+MOST = 10
+DUE_SOON = datetime.timedelta(days=3)
+
+
+def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any]:
+    """The start page of whoever looks; an account without cases gets none."""
+    today = timezone.localdate(now)
+    context: dict[str, Any] = {"today": today}
+    if not policies.may(request.user, "members.view_case"):
+        return context
+    seen = policies.restrict(Case.objects.filter(state=Case.State.OPEN), request.user, "members.view_case")
+    mine = seen.filter(owner=request.user)
+    everybody = policies.can(request.user, "members.oversee_case")
+    tally = (seen if everybody else mine).aggregate(
+        open=Count("pk"),
+        soon=Count("pk", filter=Q(due_on__gte=today, due_on__lte=today + DUE_SOON)),
+        overdue=Count("pk", filter=Q(due_on__lt=today)),
+        contested=Count("pk", filter=Q(contested_at__isnull=False)),
+    )
+    cases = list(mine.order_by("due_on", "pk")[:MOST])
+    names = {}
+    if cases:
+        with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+            names = masked_names([case.member_id for case in cases if case.member_id], act=act)
+    pending = set(
+        Correction.objects.filter(case__in=cases, state=Correction.State.ASKED).values_list("case_id", flat=True)
+    )
+    context |= {
+        "tally": tally,
+        "everybody": everybody,
+        "cases": [
+            {
+                "case": case,
+                "masked": names.get(case.member_id, ""),
+                "overdue": case.due_on < today,
+                "soon": today <= case.due_on <= today + DUE_SOON,
+                "pending": case.pk in pending,
+            }
+            for case in cases
+        ],
+        # Work left by somebody who may no longer act is everybody's.
+        "left_behind": list(
+            seen.filter(Q(owner__is_active=False) | Q(owner__person__left_on__isnull=False)).order_by("due_on")[:MOST]
+        ),
+        "notices_failed": Notice.objects.filter(state=Notice.State.FAILED, case__in=mine.values("pk")).count(),
+    }
+    return context

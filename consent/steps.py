@@ -1,0 +1,102 @@
+"""The step of a case in which the agent looks: masked by default, one item at a time in clear."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext_lazy as _
+
+from access_control.codes import Purpose
+from access_control.vault.errors import CeilingReached, Destroyed, VaultError
+from consent.gate import Code, Refused
+from consent.services.doors import NothingThere, reveal
+from members.steps import CasePage, Step
+
+# The purposes for which an agent may look in a case (P2); the rest are the system's.
+LOOKING = (Purpose.COMPLAINT, Purpose.CUSTOMER_SERVICE, Purpose.IDENTITY, Purpose.DELIVERY)
+_CLAUSES = {Code.SUSPENDED: "P5.B", Code.NOT_IN_POLICY: "P2", Code.NOT_ACCEPTED: "P0", Code.OTHER_PURPOSE: "P8.B"}
+
+
+class LookStep(Step):
+    """See the least possible."""
+
+    name = "look"
+    title = _("Look")
+    template = "admin/members/case/look.html"
+
+    def done(self, page: CasePage) -> bool:
+        """Looking is never left open; the next step decides what is now."""
+        return page.case.identified_at is not None
+
+    def context(self, page: CasePage) -> dict[str, Any]:
+        """Masked items by group, what was revealed just now, and what is suspended."""
+        suspended = set(
+            page.case.member.suspension_set.filter(ended_at=None).values_list("item", "row")
+            if page.case.member
+            else ()
+        )
+        revealed = page.left.get("revealed")
+        return {
+            "facts": [
+                {
+                    "shown": one,
+                    "suspended": (one.item.code, one.row) in suspended,
+                    "revealed": revealed
+                    if revealed and (revealed.row, revealed.field) == (one.row, one.field)
+                    else None,
+                }
+                for one in page.shown
+            ],
+            "purposes": [(purpose.value, purpose.label) for purpose in LOOKING],
+            "refusal": page.left.get("refusal"),
+        }
+
+    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
+        """``reveal``."""
+        return {"reveal": self.reveal}
+
+    def reveal(self, page: CasePage) -> bool:
+        """One item in clear, on this page only."""
+        post = page.request.POST
+        try:
+            purpose = Purpose(int(post.get("purpose", "")))
+            row = uuid.UUID(post.get("row", ""))
+        except ValueError:
+            page.left["refusal"] = {"sentence": _("Choose an item and a purpose.")}
+            return False
+        if page.case.member is None:
+            page.left["refusal"] = {"sentence": _("This case names no member.")}
+            return False
+        try:
+            page.left["revealed"] = reveal(
+                page.case.member,
+                row=row,
+                field=post.get("field", ""),
+                purpose=purpose,
+                case=page.case,
+                actor=page.actor,
+            )
+        except Refused as refused:
+            decision = refused.decision
+            page.left["refusal"] = {
+                "sentence": decision.sentence,
+                "code": decision.code,
+                "clause": _CLAUSES.get(Code(decision.code), ""),
+            }
+        except PermissionDenied:
+            page.left["refusal"] = {"sentence": Code.NO_GRANT.label, "code": Code.NO_GRANT.value}
+        except NothingThere:
+            page.left["refusal"] = {"sentence": _("The member has no such value any more.")}
+        except Destroyed as destroyed:
+            said = _("This value was destroyed on %(date)s.") % {"date": destroyed.at.date().isoformat()}
+            page.left["refusal"] = {"sentence": said, "clause": "P7"}
+        except CeilingReached:
+            page.left["refusal"] = {
+                "sentence": _("Too many values were opened in the last hour. Tell the privacy officer.")
+            }
+        except VaultError:
+            page.left["refusal"] = {
+                "sentence": _("This value cannot be opened. Tell the privacy officer; nothing was shown.")
+            }
+        return False

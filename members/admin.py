@@ -1,0 +1,418 @@
+"""Hands for members and cases: lists of one's own, the case as one screen that leads, the member masked."""
+
+import dataclasses
+import uuid
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
+
+from access_control import policies
+from access_control.admin import ReadOnlyAdmin
+from access_control.checks import all_events
+from access_control.codes import Reason
+from access_control.ledger import acting
+from access_control.models import LedgerEvent, Staff
+from access_control.roles import Role
+from members.models import Case, ContactPoint, Member, MemberGrant
+from members.services.cases import (
+    CaseClosed,
+    ForbiddenNumber,
+    add_note,
+    open_case,
+    read_notes,
+    take_over,
+)
+from members.services.finding import SecondFactNeeded, find
+from members.services.grants import revoke_grants
+from members.showing import masked_member, masked_names
+from members.steps import DONE, FORBIDDEN_NUMBER, LATER, NOW, CasePage, Step, may_work
+from members.timeline import timeline
+
+
+class NoteForm(forms.Form):
+    """Free words; sealed."""
+
+    text = forms.CharField(label=_("note"), max_length=2_000, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class HandOverForm(forms.Form):
+    """To whom a case goes."""
+
+    to = forms.ModelChoiceField(label=_("agent"), queryset=Staff.objects.none())
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["to"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = Staff.objects.filter(
+            is_active=True, role__in=[Role.AGENT, Role.SUPERVISOR], person__left_on=None
+        ).select_related("person")
+
+
+@admin.register(Case)
+class CaseAdmin(ReadOnlyAdmin):
+    """Cases one may see; each opens as a screen that leads through its steps."""
+
+    # Set by config.console, in the order in which a call goes.
+    steps: ClassVar[tuple[Step, ...]] = ()
+
+    list_display = ("reference", "member_masked", "kind", "channel", "state", "arrived_at", "due_on", "owner")
+    list_filter = ("state", "kind", "channel")
+    list_select_related = ("owner",)
+    list_display_links = ("reference",)
+    ordering = ("due_on", "id")
+    search_fields = ("reference__startswith",)
+    search_help_text = _("Reference (XXXX-XXXX). To find a caller, use Find.")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The list, the case, and its actions; nothing else of the stock admin."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("", wrap(self.changelist_view), name="members_case_changelist"),
+            path("<uuid:case_id>/", wrap(self.case_view), name="members_case_change"),
+            path("<uuid:case_id>/<slug:step>/<slug:action>/", wrap(self.act_view), name="members_case_act"),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list; masked names of the page's members come with one fetch."""
+        response = super().changelist_view(request, {"title": _("Cases"), **(extra_context or {})})
+        changelist = getattr(response, "context_data", None) and response.context_data.get("cl")  # type: ignore[attr-defined]
+        if changelist is not None:
+            rows = [case for case in changelist.result_list if case.owner_id == request.user.pk and case.member_id]
+            names: dict[uuid.UUID, str] = {}
+            if rows:
+                with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+                    names = masked_names([case.member_id for case in rows], act=act)
+            for case in changelist.result_list:
+                case.masked = names.get(case.member_id, "") if case.owner_id == request.user.pk else ""
+        return response
+
+    @admin.display(description=_("member"))
+    def member_masked(self, case: Case) -> str:
+        """The member of one's own case, masked."""
+        return getattr(case, "masked", "") or "—"
+
+    # One case.
+
+    def _case(self, request: HttpRequest, case_id: uuid.UUID) -> Case:
+        visible = policies.restrict(
+            Case.objects.select_related("member", "member__entity", "owner", "owner__person"),
+            request.user,
+            "members.view_case",
+        )
+        case = visible.filter(pk=case_id).first()
+        if case is None:
+            raise Http404
+        return case
+
+    def _page(self, request: HttpRequest, case: Case, *, show: bool = True) -> CasePage:
+        page = CasePage(request, case, timezone.now())
+        page.working = may_work(case, page.actor)
+        if show and page.working and case.member is not None:
+            grants = MemberGrant.objects.live().filter(user=page.actor, case=case)
+            page.granted = grants.exists() and policies.can(page.actor, "members.view_member", case.member)
+            if page.granted:
+                with acting(page.actor, reason=Reason.DAILY_WORK, case=case.pk) as act:
+                    page.shown = masked_member(case.member, act=act)
+        return page
+
+    def case_view(self, request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
+        """The case as one screen that leads."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return self._render(self._page(request, self._case(request, case_id)))
+
+    @method_decorator(sensitive_post_parameters())
+    def act_view(self, request: HttpRequest, case_id: uuid.UUID, step: str, action: str) -> HttpResponse:
+        """One action of one step: redirect when done, else render what it left."""
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:members_case_change", args=[case_id]))
+        case = self._case(request, case_id)
+        actions = {
+            (one.name, name): act for one in self.steps if one.applies(case) for name, act in one.actions().items()
+        } | {
+            ("case", "note"): self.note,
+            ("case", "hand-over"): self.hand_over,
+            ("case", "revoke"): self.revoke,
+        }
+        act = actions.get((step, action))
+        if act is None:
+            raise Http404
+        # The masked rows are needed to judge a correction's form, not to close or to check.
+        page = self._page(request, case, show=step == "correction")
+        try:
+            redirect = act(page)
+        except PermissionDenied:
+            messages.error(request, _("That is not yours to do in this case any more."))
+            redirect = True
+        except CaseClosed:
+            messages.warning(request, _("The case is closed; nothing more happens in it."))
+            redirect = True
+        if redirect:
+            return HttpResponseRedirect(reverse("admin:members_case_change", args=[case_id]))
+        shown = self._page(request, self._case(request, case_id))
+        shown.left = page.left
+        return self._render(shown)
+
+    def note(self, page: CasePage) -> bool:
+        """Add a sealed note."""
+        form = NoteForm(page.request.POST)
+        if form.is_valid():
+            try:
+                add_note(page.case, text=form.cleaned_data["text"], actor=page.actor)
+            except ForbiddenNumber:
+                form = NoteForm({"text": ""})
+                form.is_valid()
+                form.errors.clear()
+                form.add_error("text", FORBIDDEN_NUMBER)
+            else:
+                messages.success(page.request, _("The note is kept, sealed."))
+                return True
+        page.left["note_form"] = form
+        return False
+
+    def hand_over(self, page: CasePage) -> bool:
+        """Give the case to another agent."""
+        form = HandOverForm(page.request.POST)
+        if form.is_valid():
+            take_over(page.case, to=form.cleaned_data["to"], actor=page.actor)
+            messages.success(page.request, _("The case was handed over; the access of the former agent has ended."))
+            return True
+        page.left["hand_over_form"] = form
+        return False
+
+    def revoke(self, page: CasePage) -> bool:
+        """End the access that the case gave."""
+        ended = revoke_grants(page.case, actor=page.actor)
+        if ended:
+            messages.success(page.request, _("The access is revoked. Nothing more of this member can be seen."))
+        else:
+            messages.info(page.request, _("This case gives no access at present."))
+        return True
+
+    def _render(self, page: CasePage) -> HttpResponse:
+        case, actor = page.case, page.actor
+        steps = []
+        earlier_done = True
+        for step in self.steps:
+            if not step.applies(case):
+                continue
+            done = step.done(page)
+            state = DONE if done else NOW if earlier_done else LATER
+            earlier_done = earlier_done and done
+            steps.append({"step": step, "state": state, **step.context(page)})
+        oversees = policies.can(actor, "members.oversee_case")
+        owns = policies.can(actor, "members.work_case", case)
+        context = {
+            **self.admin_site.each_context(page.request),
+            "title": _("Case %(reference)s") % {"reference": case.reference},
+            "opts": Case._meta,
+            "case": case,
+            "page": page,
+            "steps": steps,
+            "overdue": case.state == Case.State.OPEN and case.due_on < timezone.localdate(page.now),
+            "notes": read_notes(case, actor=actor) if owns else [],
+            "note_form": page.left.get("note_form") or NoteForm(),
+            "hand_over_form": (page.left.get("hand_over_form") or HandOverForm()) if oversees else None,
+            "may_revoke": policies.can(actor, "members.revoke_grant"),
+            "live_grants": MemberGrant.objects.live().filter(case=case).exists(),
+            "events": _events(case),
+        }
+        return TemplateResponse(page.request, "admin/members/case/page.html", context)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A ledger event in words."""
+
+    at: Any
+    what: str
+    who: str
+
+
+def _events(case: Case) -> list[Line]:
+    """The newest twenty things that happened in a case."""
+    names = all_events()
+    return [
+        Line(row.at, names.get(row.event, row.event), row.actor_name if row.actor else str(_("system")))
+        for row in LedgerEvent.objects.filter(case=case.pk).order_by("-sequence")[:20]
+    ]
+
+
+class FindForm(forms.Form):
+    """One box for any identifier, one for the second fact that a name needs."""
+
+    identifier = forms.CharField(
+        label=_("Telephone, e-mail, login ID, member number, or name"),
+        max_length=200,
+        help_text=_("Type it as the caller says it; full-width letters, dashes and spaces do not matter."),
+    )
+    second = forms.CharField(
+        label=_("With a name: date of birth, postcode, or last four digits of a telephone"),
+        max_length=60,
+        required=False,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["autocomplete"] = "off"
+        self.fields["identifier"].widget.attrs["autofocus"] = True
+
+
+class OpenForm(forms.Form):
+    """What the caller wants, and how they came."""
+
+    kind = forms.ChoiceField(label=_("kind"), choices=Case.Kind.choices)
+    channel = forms.ChoiceField(label=_("channel"), choices=Case.Channel.choices)
+
+
+@admin.register(Member)
+class MemberAdmin(ReadOnlyAdmin):
+    """Members under one's live grants. Nobody browses members; a caller is found by an exact identifier."""
+
+    # Set by config.console: callables (request, member) → (title, template, context).
+    panels: ClassVar[tuple[Any, ...]] = ()
+
+    list_display = ("masked_name", "state", "entity", "joined_on")
+    list_select_related = ("entity",)
+    list_display_links = ("masked_name",)
+    ordering = ("id",)
+    sortable_by = ()
+
+    def get_urls(self) -> list[URLPattern]:
+        """Find, open, the list, the member and the history; nothing else of the stock admin."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("", wrap(self.changelist_view), name="members_member_changelist"),
+            path("find/", wrap(self.find_view), name="members_member_find"),
+            path("<uuid:member_id>/open/", wrap(self.open_view), name="members_member_open"),
+            path("<uuid:member_id>/", wrap(self.member_view), name="members_member_change"),
+            path("<uuid:member_id>/history/", wrap(self.timeline_view), name="members_member_history"),
+        ]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """By role for the list (which holds granted members only), by grant for one member."""
+        if obj is None:
+            return policies.may(request.user, "members.view_member")
+        return policies.can(request.user, "members.view_member", obj)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Members whose cases are mine and open."""
+        response = super().changelist_view(request, {"title": _("Members of my cases"), **(extra_context or {})})
+        changelist = getattr(response, "context_data", None) and response.context_data.get("cl")  # type: ignore[attr-defined]
+        if changelist is not None and changelist.result_list:
+            with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+                names = masked_names([member.pk for member in changelist.result_list], act=act)
+            for member in changelist.result_list:
+                member.masked = names.get(member.pk, "")
+        return response
+
+    @admin.display(description=_("name"))
+    def masked_name(self, member: Member) -> str:
+        """Masked."""
+        return getattr(member, "masked", "") or "—"
+
+    @method_decorator(sensitive_post_parameters())
+    def find_view(self, request: HttpRequest) -> HttpResponse:
+        """Find a caller. What is typed travels in a POST and is neither stored nor logged."""
+        if not policies.can(request.user, "members.find_member"):
+            raise PermissionDenied
+        form = FindForm(request.POST if request.method == "POST" else None)
+        found = None
+        if request.method == "POST" and form.is_valid():
+            try:
+                found = find(form.cleaned_data["identifier"], form.cleaned_data["second"], actor=request.user)  # type: ignore[arg-type]
+            except SecondFactNeeded:
+                form.add_error(
+                    "second", _("A name alone finds nobody. Ask for a date of birth, a postcode or four digits.")
+                )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Find a caller"),
+            "opts": Member._meta,
+            "form": form,
+            "found": found,
+            "open_form": OpenForm(initial={"kind": Case.Kind.CORRECTION, "channel": Case.Channel.PHONE}),
+        }
+        return TemplateResponse(request, "admin/members/find.html", context)
+
+    def open_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
+        """Open a case about a member who was found."""
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:members_member_find"))
+        form = OpenForm(request.POST)
+        member = Member.objects.filter(pk=member_id).first()
+        if member is None or not policies.can(request.user, "members.open_case"):
+            raise Http404
+        if not form.is_valid():
+            messages.error(request, _("Choose what the caller wants and how they came."))
+            return HttpResponseRedirect(reverse("admin:members_member_find"))
+        case = open_case(member, **form.cleaned_data, actor=request.user)
+        return HttpResponseRedirect(reverse("admin:members_case_change", args=[case.pk]))
+
+    def _member(self, request: HttpRequest, member_id: uuid.UUID) -> Member:
+        """The member, or 404 for whoever has no live grant: the answer does not tell whether there is one."""
+        visible = policies.restrict(Member.objects.select_related("entity"), request.user, "members.view_member")
+        member = visible.filter(pk=member_id).first()
+        if member is None:
+            raise Http404
+        return member
+
+    def member_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
+        """Everything on file, masked, in the policy's order."""
+        member = self._member(request, member_id)
+        with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+            shown = masked_member(member, act=act)
+        groups: dict[int, list[Any]] = {}
+        for one in shown:
+            groups.setdefault(one.item.group, []).append(one)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Member"),
+            "opts": Member._meta,
+            "member": member,
+            "groups": [(GROUPS[number], facts) for number, facts in sorted(groups.items())],
+            "cases": policies.restrict(Case.objects.filter(member=member), request.user, "members.view_case").order_by(
+                "-arrived_at"
+            )[:20],
+            "malformed": ContactPoint.objects.filter(member=member, removed_at=None, well_formed=False).count(),
+            "panels": [panel(request, member) for panel in self.panels],
+        }
+        return TemplateResponse(request, "admin/members/member.html", context)
+
+    def timeline_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
+        """Who changed what, when, why and in which case, masked before and after. Reading only."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        member = self._member(request, member_id)
+        with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+            entries = timeline(member, act=act)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History of a member"),
+            "opts": Member._meta,
+            "member": member,
+            "entries": entries,
+        }
+        return TemplateResponse(request, "admin/members/history.html", context)
+
+
+# The five item groups of the published policy (P2).
+GROUPS = {
+    1: _("Name and ID"),
+    2: _("Contact"),
+    3: _("Addressees"),
+    4: _("Payment"),
+    5: _("About the member"),
+}
+

@@ -1,0 +1,366 @@
+"""The steps of a case that this app owns: what to say, what to type, what is next.
+
+A step is a declaration plus its actions; ``config.console`` hands the case page an explicit list of steps.
+"""
+
+import abc
+import dataclasses
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from access_control import policies
+from access_control.codes import Reason
+from access_control.models import Staff
+from members.inventory import ITEMS
+from members.models import Case, Correction, Notice
+from members.normal_forms import NotNormal
+from members.services.cases import CorrectionPending, ForbiddenNumber, close_case
+from members.services.corrections import (
+    AlreadyDecided,
+    AlreadyPending,
+    ImmutableItem,
+    NoSuchItem,
+    Unchanged,
+    apply_correction,
+    ask_correction,
+    refuse_correction,
+)
+from members.services.identity import (
+    FACTS_NEEDED,
+    AlreadyIdentified,
+    TooFewFacts,
+    TriesUsedUp,
+    check_identity,
+    tries_left,
+)
+from members.showing import Shown
+
+DONE, NOW, LATER = "is-done", "is-now", "is-later"
+
+FORBIDDEN_NUMBER = _(
+    "This holds a card number or an Individual Number. Neither is ever stored; leave it out and try again."
+)
+
+
+@dataclasses.dataclass
+class CasePage:
+    """One rendering of a case: who looks, at what, and what an action left to show."""
+
+    request: HttpRequest
+    case: Case
+    now: Any
+    # The member masked, when the viewer holds a live grant.
+    shown: list[Shown] = dataclasses.field(default_factory=list)
+    granted: bool = False
+    working: bool = False
+    # Left by an action that renders instead of redirecting: a revealed value, a refusal, forms with errors.
+    left: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def actor(self) -> Staff:
+        """The account that looks."""
+        assert isinstance(self.request.user, Staff)
+        return self.request.user
+
+
+class Step(abc.ABC):
+    """A step of the case page. ``act`` returns True to redirect, False to render what it left on the page."""
+
+    name: str
+    title: Any
+    template: str
+
+    def applies(self, case: Case) -> bool:
+        """Whether this kind of case has the step."""
+        return True
+
+    @abc.abstractmethod
+    def done(self, page: CasePage) -> bool:
+        """Whether nothing is left to do here."""
+
+    def context(self, page: CasePage) -> dict[str, Any]:
+        """What the template needs beyond the page."""
+        return {}
+
+    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
+        """Name → what a POST does."""
+        return {}
+
+
+class IdentityForm(forms.Form):
+    """What the caller says, as the caller says it."""
+
+    birth_date = forms.CharField(
+        label=_("date of birth"), required=False, max_length=40, help_text=_("Any era or notation: S55.2.3, 1980-02-03")
+    )
+    postcode = forms.CharField(
+        label=_("postcode of an address on file"), required=False, max_length=20, help_text=_("100-0001")
+    )
+    last_four = forms.CharField(
+        label=_("last four digits of a telephone on file"), required=False, max_length=20, help_text=_("1234")
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.update({"autocomplete": "off", "class": "input--code"})
+
+
+class IdentityStep(Step):
+    """Is the caller the member?"""
+
+    name = "identity"
+    title = _("Check identity")
+    template = "admin/members/case/identity.html"
+
+    def done(self, page: CasePage) -> bool:
+        """Once identified."""
+        return page.case.identified_at is not None
+
+    def context(self, page: CasePage) -> dict[str, Any]:
+        """The form, tries left today, and what the last try of this case gave."""
+        last = page.case.identitytry_set.order_by("-at").first()
+        left = tries_left(page.case.member, now=page.now) if page.case.member else 0
+        labels = {name: field.label for name, field in IdentityForm.base_fields.items()}
+        return {
+            "form": page.left.get("identity_form") or IdentityForm(),
+            "tries_left": left,
+            "facts_needed": FACTS_NEEDED,
+            "last": [(labels[name], name in last.matched) for name in last.offered] if last else [],
+        }
+
+    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
+        """``check``."""
+        return {"check": self.check}
+
+    def check(self, page: CasePage) -> bool:
+        """Compare what the caller says."""
+        form = IdentityForm(page.request.POST)
+        if form.is_valid():
+            try:
+                checked = check_identity(page.case, said=form.cleaned_data, actor=page.actor)
+            except NotNormal as error:
+                form.add_error(getattr(error, "field", None), error.message)
+            except TooFewFacts:
+                form.add_error(None, _("Ask for at least two facts; one alone identifies nobody."))
+            except TriesUsedUp:
+                form.add_error(None, _("The three tries of today are used up. Nothing was compared."))
+            except AlreadyIdentified:
+                return True
+            else:
+                if checked.identified:
+                    messages.success(page.request, _("The caller is identified."))
+                else:
+                    messages.warning(page.request, _("What the caller said does not match. Nothing was shown."))
+                return True
+        page.left["identity_form"] = form
+        return False
+
+
+class CorrectionForm(forms.Form):
+    """Which item, and the value the member wants."""
+
+    target = forms.ChoiceField(label=_("item"))
+    value = forms.CharField(label=_("new value"), max_length=200)
+
+    def __init__(self, *args: Any, shown: list[Shown], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [
+            (f"{one.item.code}:{one.row}", f"{one.item.label}  {one.masked}")
+            for one in shown
+            if one.item.group and not one.item.immutable and not one.destroyed
+        ]
+        self.fields["target"].choices = choices  # type: ignore[attr-defined]
+        self.fields["value"].widget.attrs.update({"autocomplete": "off"})
+
+    def clean_target(self) -> tuple[str, uuid.UUID]:
+        """(item code, row id)."""
+        item, _colon, row = self.cleaned_data["target"].partition(":")
+        return item, uuid.UUID(row)
+
+
+class RefusalForm(forms.Form):
+    """Why a correction is refused."""
+
+    reason = forms.ChoiceField(
+        label=_("reason"),
+        choices=[(code.value, code.label) for code in (Reason.NOT_TRUE, Reason.NOT_PROVEN, Reason.WITHDRAWN_BY_MEMBER)],
+    )
+
+
+class CorrectionStep(Step):
+    """Correct what is wrong: ask, then apply or refuse."""
+
+    name = "correction"
+    title = _("Correct")
+    template = "admin/members/case/correction.html"
+
+    def applies(self, case: Case) -> bool:
+        """Correction cases only."""
+        return case.kind == Case.Kind.CORRECTION
+
+    def done(self, page: CasePage) -> bool:
+        """When every correction asked for is decided, and there is one."""
+        states = list(page.case.corrections.values_list("state", flat=True))
+        return bool(states) and Correction.State.ASKED not in states
+
+    def context(self, page: CasePage) -> dict[str, Any]:
+        """The form, and the corrections of this case."""
+        labels = {(one.item.code, one.row): one for one in page.shown}
+        return {
+            "form": page.left.get("correction_form") or CorrectionForm(shown=page.shown),
+            "refusal_form": RefusalForm(),
+            "corrections": [
+                {
+                    "correction": correction,
+                    "label": ITEMS[correction.item].label,
+                    "present": labels.get((correction.item, correction.row)),
+                    "reason": Reason(correction.reason).label if correction.reason else "",
+                }
+                for correction in page.case.corrections.all()
+            ],
+        }
+
+    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
+        """``ask``, ``apply``, ``refuse``."""
+        return {"ask": self.ask, "apply": self.apply, "refuse": self.refuse}
+
+    def ask(self, page: CasePage) -> bool:
+        """The item is suspended from now."""
+        form = CorrectionForm(page.request.POST, shown=page.shown)
+        if form.is_valid():
+            item, row = form.cleaned_data["target"]
+            try:
+                ask_correction(page.case, item=item, row=row, text=form.cleaned_data["value"], actor=page.actor)
+            except NotNormal as error:
+                form.add_error("value", error.message)
+            except ForbiddenNumber:
+                form.add_error("value", FORBIDDEN_NUMBER)
+                # A forbidden number is not echoed, not even to whoever typed it.
+                form.data = form.data.copy()
+                form.data["value"] = ""
+            except Unchanged:
+                form.add_error("value", _("This is the value on file already."))
+            except AlreadyPending:
+                form.add_error("target", _("A correction of this item is pending already."))
+            except ImmutableItem:
+                form.add_error("target", _("Name, ID and the like cannot be corrected (clause 5)."))
+            except NoSuchItem:
+                form.add_error("target", _("The member has no such item any more. Load the page again."))
+            else:
+                messages.success(page.request, _("The item is suspended until the correction is applied or refused."))
+                return True
+        page.left["correction_form"] = form
+        return False
+
+    def _correction(self, page: CasePage) -> Correction | None:
+        try:
+            wanted = uuid.UUID(page.request.POST.get("correction", ""))
+        except ValueError:
+            return None
+        return page.case.corrections.filter(pk=wanted).first()
+
+    def apply(self, page: CasePage) -> bool:
+        """The new value stands from now."""
+        correction = self._correction(page)
+        if correction is None:
+            messages.error(page.request, _("No such correction in this case."))
+            return True
+        try:
+            apply_correction(correction, actor=page.actor)
+        except AlreadyDecided:
+            messages.warning(page.request, _("This correction was decided before."))
+        else:
+            messages.success(page.request, _("Corrected. The suspension is over, and notices are on their way."))
+        return True
+
+    def refuse(self, page: CasePage) -> bool:
+        """The value on file stays."""
+        correction, form = self._correction(page), RefusalForm(page.request.POST)
+        if correction is None or not form.is_valid():
+            messages.error(page.request, _("Choose why the correction is refused."))
+            return True
+        try:
+            refuse_correction(correction, actor=page.actor, reason=form.cleaned_data["reason"])
+        except AlreadyDecided:
+            messages.warning(page.request, _("This correction was decided before."))
+        else:
+            messages.success(page.request, _("Refused. The suspension is over and the value on file stays."))
+        return True
+
+
+class TellStep(Step):
+    """What the member is told, and whether it went out."""
+
+    name = "tell"
+    title = _("Tell the member")
+    template = "admin/members/case/tell.html"
+
+    def applies(self, case: Case) -> bool:
+        """Correction cases only."""
+        return case.kind == Case.Kind.CORRECTION
+
+    def done(self, page: CasePage) -> bool:
+        """When something was decided and no notice waits."""
+        decided = page.case.corrections.exclude(state=Correction.State.ASKED).exists()
+        return decided and not page.case.notices.filter(state=Notice.State.QUEUED).exists()
+
+    def context(self, page: CasePage) -> dict[str, Any]:
+        """The notices of this case."""
+        return {
+            "notices": list(page.case.notices.all()),
+            "decided": page.case.corrections.exclude(state=Correction.State.ASKED).exists(),
+        }
+
+
+class CloseForm(forms.Form):
+    """How the case ended."""
+
+    outcome = forms.ChoiceField(label=_("outcome"), choices=Case.Outcome.choices)
+
+
+class CloseStep(Step):
+    """Close the case, and with it the access."""
+
+    name = "close"
+    title = _("Close the case")
+    template = "admin/members/case/close.html"
+
+    def done(self, page: CasePage) -> bool:
+        """Once closed."""
+        return page.case.state == Case.State.CLOSED
+
+    def context(self, page: CasePage) -> dict[str, Any]:
+        """The form."""
+        outcome = Case.Outcome.DONE if page.case.identified_at else Case.Outcome.NOT_IDENTIFIED
+        pending = page.case.corrections.filter(state=Correction.State.ASKED).count()
+        return {"form": CloseForm(initial={"outcome": outcome}), "pending": pending}
+
+    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
+        """``close``."""
+        return {"close": self.close}
+
+    def close(self, page: CasePage) -> bool:
+        """Close; grants end."""
+        form = CloseForm(page.request.POST)
+        if not form.is_valid():
+            messages.error(page.request, _("Choose how the case ended."))
+            return True
+        try:
+            close_case(page.case, outcome=form.cleaned_data["outcome"], actor=page.actor)
+        except CorrectionPending:
+            messages.error(page.request, _("A correction is pending. Apply or refuse it first."))
+        else:
+            messages.success(page.request, _("The case is closed, and your access to the member has ended."))
+        return True
+
+
+def may_work(page_case: Case, actor: Staff) -> bool:
+    """Whether the viewer may act in the case, rather than only see it."""
+    return page_case.state == Case.State.OPEN and policies.can(actor, "members.work_case", page_case)
