@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "django.forms",
     "csp",
     "guardian",
     "simple_history",
@@ -157,6 +158,9 @@ TEMPLATES = [
         },
     }
 ]
+
+# Widgets are overridden under templates/ like every other template.
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 # Accounts.
 AUTH_USER_MODEL = "access_control.Staff"
@@ -237,6 +241,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="privacy@marketplace.
 
 # History rows are written by the database (access_control/sql.py), so simple-history's signals stay off.
 SIMPLE_HISTORY_ENABLED = False
+SIMPLE_HISTORY_REVERT_DISABLED = True
 SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()

@@ -49,6 +49,7 @@ class LookStep(Step):
                 for one in page.shown
             ],
             "purposes": [(purpose.value, purpose.label) for purpose in LOOKING],
+            "purpose": page.left.get("purpose", Purpose.COMPLAINT.value),
             "refusal": page.left.get("refusal"),
         }
 
@@ -61,10 +62,12 @@ class LookStep(Step):
         post = page.request.POST
         try:
             purpose = Purpose(int(post.get("purpose", "")))
-            row = uuid.UUID(post.get("row", ""))
+            row_id, _colon, field = post.get("target", "").partition(":")
+            row = uuid.UUID(row_id)
         except ValueError:
             page.left["refusal"] = {"sentence": _("Choose an item and a purpose.")}
             return False
+        page.left["purpose"] = purpose.value
         if page.case.member is None:
             page.left["refusal"] = {"sentence": _("This case names no member.")}
             return False
@@ -72,7 +75,7 @@ class LookStep(Step):
             page.left["revealed"] = reveal(
                 page.case.member,
                 row=row,
-                field=post.get("field", ""),
+                field=field,
                 purpose=purpose,
                 case=page.case,
                 actor=page.actor,

@@ -22,6 +22,7 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent, Staff
 from access_control.roles import Role
+from members.events import Event
 from members.models import Case, ContactPoint, Member, MemberGrant
 from members.services.cases import (
     CaseClosed,
@@ -240,11 +241,12 @@ class Line:
 
 
 def _events(case: Case) -> list[Line]:
-    """The newest twenty things that happened in a case."""
+    """The newest twenty things that happened in a case; masked pages and notes looked at stay in the ledger."""
     names = all_events()
+    looked = (Event.SHOWN_MASKED, Event.NOTES_READ)
     return [
         Line(row.at, names.get(row.event, row.event), row.actor_name if row.actor else str(_("system")))
-        for row in LedgerEvent.objects.filter(case=case.pk).order_by("-sequence")[:20]
+        for row in LedgerEvent.objects.filter(case=case.pk).exclude(event__in=looked).order_by("-sequence")[:20]
     ]
 
 

@@ -143,6 +143,8 @@ CLEAR: dict[str, str] = {
     "members.Suspension.item": "an item code",
     "members.Correction.item": "an item code",
     "members.Correction.field": "the name of a column",
+    "members.Correction.reason": "a reason code",
+    "members.MemberGrant.categories": "category codes",
     "members.Notice.item": "an item code",
     "members.Notice.about": "an item code",
     "members.Notice.language": "a language code",

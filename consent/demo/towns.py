@@ -1,4 +1,4 @@
-"""Places for made-up addressees: real postcodes with the towns they stand for. Street numbers are never taken from life.
+"""Places for made-up addressees: real postcodes with the towns they stand for. Street numbers are invented.
 
 Beside each Japanese town stands the beginning of a telephone number that cannot belong to anybody: the town's area code
 and a first digit of the exchange that is never given out. Subscriber numbers begin with 2 to 9, because 1 leads to the
@@ -197,7 +197,7 @@ SINGAPORE_TABLE = """
 """
 
 
-def japanese_towns() -> tuple[Town, ...]:
+def _japanese_towns() -> tuple[Town, ...]:
     """The table's lines as towns."""
     rows = (line.split() for line in JAPANESE_TABLE.strip().splitlines())
     return tuple(
@@ -206,14 +206,14 @@ def japanese_towns() -> tuple[Town, ...]:
     )
 
 
-def towns_abroad(table: str) -> tuple[Town, ...]:
+def _towns_abroad(table: str) -> tuple[Town, ...]:
     """The table's lines as towns where only mobile telephones are used."""
     rows = (line.split(" ", 1) for line in table.strip().splitlines())
     return tuple(Town(postcode, place, None, "") for postcode, place in rows)
 
 
 TOWNS: dict[str, tuple[Town, ...]] = {
-    "jp": japanese_towns(),
-    "kr": towns_abroad(KOREAN_TABLE),
-    "sg": towns_abroad(SINGAPORE_TABLE),
+    "jp": _japanese_towns(),
+    "kr": _towns_abroad(KOREAN_TABLE),
+    "sg": _towns_abroad(SINGAPORE_TABLE),
 }

@@ -43,7 +43,7 @@ def test_the_call_from_sign_in_to_close(client, agent, second_agent, hanako):
     assert "hanako.yamada@example.jp" not in page
 
     row = ContactPoint.objects.get(member=hanako, kind="email")
-    shown = act(client, case, "look", "reveal", row=row.pk, field="value", purpose=3)
+    shown = act(client, case, "look", "reveal", target=f"{row.pk}:value", purpose=3)
     assert "hanako.yamada@example.jp" in text(shown)
 
     act(client, case, "correction", "ask", target=f"contact.email:{row.pk}", value="hanako@example.net")
@@ -56,7 +56,7 @@ def test_the_call_from_sign_in_to_close(client, agent, second_agent, hanako):
     act(client, case, "close", "close", outcome="done")
     case.refresh_from_db()
     assert case.state == "closed"
-    refused = text(act(client, case, "look", "reveal", row=row.pk, field="value", purpose=3))
+    refused = text(act(client, case, "look", "reveal", target=f"{row.pk}:value", purpose=3))
     assert "hanako" not in refused
     assert client.get(reverse("admin:members_member_change", args=[hanako.pk])).status_code == 404
 

@@ -1,0 +1,143 @@
+"""Controls: live figures that say whether a published sentence is kept; and those of this app (P8).
+
+A control is a query with the rows behind it, never a stored "yes". What cannot be computed is as bad as not kept.
+"""
+
+import dataclasses
+import datetime
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db import DatabaseError, connection, models, transaction
+from django.utils.translation import gettext_lazy as _
+
+from access_control.history import history_of
+from access_control.models import Staff
+from access_control.sql import OWN_APPS
+from access_control.vault.errors import VaultError
+from access_control.vault.roles import role_names
+
+log = logging.getLogger("console.controls")
+MOST_ROWS = 100
+
+
+class State(models.TextChoices):
+    """How a sentence stands."""
+
+    KEPT = "kept", _("kept")
+    NOT_KEPT = "not_kept", _("not kept")
+    CANNOT_COMPUTE = "cannot_compute", _("cannot be computed")
+    TEXT_OUTDATED = "text_outdated", _("text outdated")
+    NOT_MEASURABLE = "not_measurable", _("not measurable here")
+    NOT_YET = "not_yet", _("not yet measured")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A figure and the rows behind it (ids, codes or names of columns; at most ``MOST_ROWS``)."""
+
+    figure: int
+    rows: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """What is measured for a sentence. ``measure`` counts violations; a tally counts without judging.
+
+    ``measure`` None: nothing is measured; ``fixed`` says why, in ``label``.
+    """
+
+    sentence: str
+    code: str
+    label: Any
+    measure: Callable[[datetime.datetime], Measured] | None = None
+    tally: bool = False
+    fixed: State | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A control as it stands now; ``figure`` is None when there is none."""
+
+    control: Control
+    state: State
+    figure: int | None
+    rows: Sequence[str] = ()
+
+
+def measured(control: Control, *, now: datetime.datetime) -> Result:
+    """Measure one control. A query that fails shows as "cannot be computed", and is logged by its type."""
+    if control.measure is None:
+        return Result(control, control.fixed or State.NOT_YET, None)
+    try:
+        # A savepoint, so that a query that fails takes nothing else down.
+        with transaction.atomic():
+            found = control.measure(now)
+    except (DatabaseError, VaultError) as error:
+        log.exception("control %s cannot be computed: %s", control.code, type(error).__name__)
+        return Result(control, State.CANNOT_COMPUTE, None)
+    state = State.KEPT if control.tally or not found.figure else State.NOT_KEPT
+    if control.fixed and state is State.KEPT:
+        state = control.fixed
+    return Result(control, state, found.figure, found.rows)
+
+
+def counted(queryset: models.QuerySet[Any], *, name: str = "pk") -> Measured:
+    """The rows of a queryset, as a measurement."""
+    return Measured(queryset.count(), [str(value) for value in queryset.values_list(name, flat=True)[:MOST_ROWS]])
+
+
+def _writable_records(now: datetime.datetime) -> Measured:
+    """Tables that only ever grow, on which the app role holds more than SELECT and INSERT, asked of PostgreSQL."""
+    tables = {
+        model._meta.db_table
+        for model in apps.get_models()
+        if model._meta.app_label in OWN_APPS and getattr(model, "append_only", False)
+    }
+    histories = {
+        history._meta.db_table
+        for model in apps.get_models()
+        if model._meta.app_label in OWN_APPS and (history := history_of(model)) is not None
+    }
+    app = role_names()["app"]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t FROM unnest(%s::text[]) AS t WHERE has_table_privilege(%s::name, t, 'UPDATE, DELETE, TRUNCATE')"
+            " UNION SELECT t FROM unnest(%s::text[]) AS t WHERE has_table_privilege(%s::name, t, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+            [sorted(tables | histories), app, sorted(histories), app],
+        )
+        rows = [row[0] for row in cursor.fetchall()]
+    return Measured(len(rows), rows)
+
+
+def _outside_the_classes(now: datetime.datetime) -> Measured:
+    return counted(Staff.objects.filter(is_active=True, person__access_class=""), name="username")
+
+
+def _departed(now: datetime.datetime) -> Measured:
+    return counted(Staff.objects.filter(is_active=True, person__left_on__isnull=False), name="username")
+
+
+CONTROLS = (
+    Control("P8_A1", "records_writable", _("records that the application could alter"), _writable_records),
+    Control(
+        "P8_A1",
+        "network_guards",
+        _("firewall, intrusion detection and monitoring run outside this console"),
+        fixed=State.NOT_MEASURABLE,
+    ),
+    Control("P8_A2", "password_rules", _("password rules that know the person")),
+    Control("P8_A3", "workstations", _("employees without an attested PC")),
+    Control(
+        "P8_A4",
+        "transport",
+        _("the text names SSL and a vendor; the console accepts TLS only, and redirects everything else"),
+        fixed=State.TEXT_OUTDATED,
+    ),
+    Control("P8_B1", "outside_classes", _("accounts of people outside the three classes"), _outside_the_classes),
+    Control("P8_B2", "departed", _("active accounts of people who have left"), _departed),
+    Control("P8_B2", "training", _("employees without this year's training")),
+    Control("P8_B3", "pledges", _("employees without a security pledge")),
+)

@@ -1,0 +1,115 @@
+"""This app's controls: items and purposes (P2), suspended items (P5.B1)."""
+
+import datetime
+
+from django.apps import apps
+from django.db import connection
+from django.utils.translation import gettext_lazy as _
+
+from access_control.controls import MOST_ROWS, Control, Measured
+from access_control.models import LedgerEvent
+from access_control.sql import OWN_APPS
+from access_control.vault import store
+from consent.events import Event
+from members.inventory import CLEAR
+
+WINDOW = datetime.timedelta(days=30)
+# A fetch under way has committed its own record before its event; it is looked at a minute later.
+SETTLED = datetime.timedelta(minutes=1)
+_OPENED = (Event.REVEALED, Event.USED, Event.PROVIDED)
+_REFUSED = (Event.REVEAL_REFUSED, Event.USE_REFUSED, Event.PROVISION_REFUSED)
+# Types that can hold text, and therefore a personal value.
+_TEXT_TYPES = ("text", "character varying", "character", "bytea", "json", "jsonb", "inet", "ARRAY", "xml", "name")
+
+
+def _outside_the_inventory(now: datetime.datetime) -> Measured:
+    """Columns of our tables, read from the database's own catalogue, that no model declares or nobody explained."""
+    declared: dict[str, dict[str, bool]] = {}
+    for model in apps.get_models():
+        if model._meta.app_label not in OWN_APPS:
+            continue
+        label = model._meta.label.replace("Historical", "")
+        declared[model._meta.db_table] = {
+            field.column: hasattr(field, "item_for")
+            or bool(field.choices)
+            or field.is_relation
+            or f"{label}.{field.name}" in CLEAR
+            or field.name.startswith("history_")
+            for field in model._meta.concrete_fields
+        }
+    prefixes = tuple(f"{app}_" for app in OWN_APPS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+        )
+        rows = [
+            f"{table}.{column}"
+            for table, column, kind in cursor.fetchall()
+            if table.startswith(prefixes)
+            and (column not in declared.get(table, {}) or (kind in _TEXT_TYPES and not declared[table][column]))
+        ]
+    return Measured(len(rows), sorted(rows)[:MOST_ROWS])
+
+
+def _without_an_event(now: datetime.datetime) -> Measured:
+    """Fetches that the vault recorded and the ledger does not know."""
+    records = [row for row in store.fetch_records(now - WINDOW) if row[1] < now - SETTLED]
+    known: set[object] = set()
+    events = [row[3] for row in records]
+    for start in range(0, len(events), 5_000):
+        chunk = events[start : start + 5_000]
+        known |= set(LedgerEvent.objects.filter(id__in=chunk).values_list("id", flat=True))
+    missing = [str(row[0]) for row in records if row[3] not in known]
+    return Measured(len(missing), missing[:MOST_ROWS])
+
+
+def _outside_the_matrix(now: datetime.datetime) -> Measured:
+    """Uses on record for which no published version couples item and purpose."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT e.id FROM access_control_ledgerevent e, unnest(e.items) AS used (item)"
+            " WHERE e.event = ANY (%s) AND e.at > %s AND NOT EXISTS ("
+            "   SELECT FROM consent_matrixcell m WHERE m.item = used.item AND m.purpose = e.purpose) LIMIT %s",
+            [[str(event) for event in _OPENED], now - WINDOW, MOST_ROWS],
+        )
+        rows = [str(row[0]) for row in cursor.fetchall()]
+    return Measured(len(rows), rows)
+
+
+def _refusals(now: datetime.datetime) -> Measured:
+    """How often the gate refused, by code."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT reason, count(*) FROM access_control_ledgerevent WHERE event = ANY (%s) AND at > %s"
+            " GROUP BY 1 ORDER BY 2 DESC",
+            [[str(event) for event in _REFUSED], now - WINDOW],
+        )
+        rows = cursor.fetchall()
+    return Measured(sum(row[1] for row in rows), [f"{code}: {count}" for code, count in rows])
+
+
+def _used_while_suspended(now: datetime.datetime) -> Measured:
+    """Uses and provisions recorded between a suspension's start and end, by another case than the suspending one.
+
+    The ledger names items, not rows, so a member with two live rows of the kind is left out rather than accused.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT e.id FROM members_suspension s JOIN access_control_ledgerevent e ON e.subject = s.member_id'
+            " AND e.at >= s.started_at AND e.at < coalesce(s.ended_at, 'infinity') AND s.item = ANY (e.items)"
+            ' WHERE e.event = ANY (%s) AND e."case" IS DISTINCT FROM s.case_id'
+            "   AND (SELECT count(*) FROM members_contactpoint c WHERE c.member_id = s.member_id"
+            "         AND 'contact.' || c.kind = s.item AND c.removed_at IS NULL) <= 1 LIMIT %s",
+            [[Event.USED.value, Event.PROVIDED.value], MOST_ROWS],
+        )
+        rows = [str(row[0]) for row in cursor.fetchall()]
+    return Measured(len(rows), rows)
+
+
+CONTROLS = (
+    Control("P2_1", "outside_inventory", _("columns outside the inventory"), _outside_the_inventory),
+    Control("P2_2", "outside_matrix", _("uses for a purpose that no published version allows"), _outside_the_matrix),
+    Control("P2_3", "without_event", _("vault fetches without a matching event, 30 days"), _without_an_event),
+    Control("P2_3", "refusals", _("uses refused by the gate, 30 days"), _refusals, tally=True),
+    Control("P5_B1", "used_while_suspended", _("uses or provisions of a suspended item"), _used_while_suspended),
+)
