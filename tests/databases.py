@@ -1,5 +1,6 @@
 """Test databases: which role runs, and clones in which commits are real."""
 
+import time
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -34,9 +35,9 @@ def point_at(names):
         settings.DATABASES[alias]["NAME"] = name
 
 
-def _as_owner(statement, *identifiers):
+def _run(role, statement, *identifiers, parameters=None):
     database = settings.DATABASES["default"]
-    user, password = credentials("default", "owner")
+    user, password = credentials("default", role)
     with psycopg.connect(
         host=database["HOST"],
         port=database["PORT"] or None,
@@ -45,15 +46,34 @@ def _as_owner(statement, *identifiers):
         password=password,
         autocommit=True,
     ) as link:
-        link.execute(sql.SQL(statement).format(*map(sql.Identifier, identifiers)))
+        return link.execute(sql.SQL(statement).format(*map(sql.Identifier, identifiers)), parameters)
 
 
 def clone(original, name):
     """Copy a database that nobody is connected to."""
     connections.close_all()
-    _as_owner("CREATE DATABASE {} TEMPLATE {}", name, original)
+    leave(original)
+    _run("owner", "CREATE DATABASE {} TEMPLATE {}", name, original)
+
+
+def leave(name):
+    """End every session in a database; each role may end its own. Returns when the last one is gone."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for role in ("app", "purger", "reader", "owner"):
+            _run(role, END_OWN_SESSIONS, parameters=[name])
+        if not _run("owner", COUNT_SESSIONS, parameters=[name]).fetchone()[0]:
+            return
+    raise TimeoutError(f"sessions in {name} do not end")
+
+
+END_OWN_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
+)
+COUNT_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
 
 
 def drop(name):
     """Drop a database, whoever is connected."""
-    _as_owner("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    leave(name)
+    _run("owner", "DROP DATABASE IF EXISTS {}", name)

@@ -109,3 +109,15 @@ def identify(case):
     assert checked.identified
     case.refresh_from_db()
     return case
+
+
+def reopen_grants(case):
+    """Grants of an identified case, as if the agent were given access again."""
+    from django.utils import timezone
+
+    from access_control.codes import Reason
+    from access_control.ledger import acting
+    from members.services.grants import open_grants
+
+    with acting(None, reason=Reason.DAILY_WORK, case=case.pk) as act:
+        return open_grants(case, act=act, now=timezone.now())

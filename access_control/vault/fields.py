@@ -143,10 +143,16 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
 
 
 class _SealedCol(Col):
-    """ORDER BY resolves the column once more than SELECT does; ordering by ciphertext would only look like an order."""
+    """Refuses ORDER BY: ordering by ciphertext would only look like an order.
 
-    def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
-        raise FieldError(f"{self.target.name} is sealed: it cannot be ordered by.")
+    ORDER BY resolves the column as a part of its own expression, and so hands the joins on; a lookup (``isnull``)
+    resolves it alone, and SELECT not at all.
+    """
+
+    def resolve_expression(self, query: Any = None, *as_a_part: Any, **kwargs: Any) -> Any:
+        if as_a_part:
+            raise FieldError(f"{self.target.name} is sealed: it cannot be ordered by.")
+        return super().resolve_expression(query, **kwargs)
 
 
 @lru_cache(maxsize=256)
