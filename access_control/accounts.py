@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from access_control.codes import Reason
@@ -36,3 +37,10 @@ class StaffBackend(BaseBackend):
         """The account of a session, with its person, read anew for every request."""
         staff = Staff.objects.select_related("person", "person__entity").filter(pk=user_id).first()
         return staff if staff and staff.is_active and staff.person.left_on is None else None
+
+
+def actor_of(request: HttpRequest) -> Staff:
+    """The account that makes the request. Raises PermissionDenied for anybody else."""
+    if not isinstance(request.user, Staff):
+        raise PermissionDenied
+    return request.user

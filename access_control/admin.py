@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from access_control import policies, services
+from access_control.accounts import actor_of
 from access_control.models import Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
 
@@ -28,7 +29,9 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What the viewer may see; closed by default."""
         meta = self.model._meta
-        return policies.restrict(super().get_queryset(request), request.user, f"{meta.app_label}.view_{meta.model_name}")
+        return policies.restrict(
+            super().get_queryset(request), request.user, f"{meta.app_label}.view_{meta.model_name}"
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody adds rows here."""
@@ -92,7 +95,7 @@ class PersonAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Person, form: Any, change: bool) -> None:
         """Enter the person through the service."""
-        hired = services.hire(**form.cleaned_data, actor=request.user)
+        hired = services.hire(**form.cleaned_data, actor=actor_of(request))
         obj.pk = hired.pk
         obj._state.adding = False
 
@@ -104,7 +107,7 @@ class PersonAdmin(ReadOnlyAdmin):
             context = {**self.admin_site.each_context(request), "title": _("End all access"), "people": people}
             return TemplateResponse(request, "admin/access_control/person/left_today.html", context)
         for person in people:
-            services.leave(person, on=timezone.localdate(), actor=request.user)  # type: ignore[arg-type]
+            services.leave(person, on=timezone.localdate(), actor=actor_of(request))
         said = ngettext("%(n)d person's access has ended.", "%(n)d people's access has ended.", len(people))
         messages.success(request, said % {"n": len(people)})
         return None
@@ -157,7 +160,7 @@ class StaffAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Staff, form: Any, change: bool) -> None:
         """Open the account through the service."""
-        opened = services.open_account(**form.cleaned_data, actor=request.user)
+        opened = services.open_account(**form.cleaned_data, actor=actor_of(request))
         obj.pk = opened.pk
         obj._state.adding = False
 
@@ -194,4 +197,3 @@ class LedgerAdmin(ReadOnlyAdmin):
         from access_control.codes import Reason
 
         return str(Reason(row.reason).label) if row.reason in Reason.values else row.reason
-

@@ -105,7 +105,8 @@ def _writable_records(now: datetime.datetime) -> Measured:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT t FROM unnest(%s::text[]) AS t WHERE has_table_privilege(%s::name, t, 'UPDATE, DELETE, TRUNCATE')"
-            " UNION SELECT t FROM unnest(%s::text[]) AS t WHERE has_table_privilege(%s::name, t, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+            " UNION SELECT t FROM unnest(%s::text[]) AS t"
+            " WHERE has_table_privilege(%s::name, t, 'INSERT, UPDATE, DELETE, TRUNCATE')",
             [sorted(tables | histories), app, sorted(histories), app],
         )
         rows = [row[0] for row in cursor.fetchall()]

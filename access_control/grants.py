@@ -31,7 +31,7 @@ class GrantQuerySet(models.QuerySet[Any]):
         )
 
 
-class GrantBase(UserObjectPermissionBase):  # type: ignore[misc]
+class GrantBase(UserObjectPermissionBase):
     """Guardian's direct-FK grant, with purpose, categories, staff epoch and expiry. Subclasses add object and case."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("account"), related_name="+")
@@ -44,7 +44,7 @@ class GrantBase(UserObjectPermissionBase):  # type: ignore[misc]
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     end_reason = models.CharField(_("why it ended"), max_length=40, choices=Reason.choices, blank=True)
 
-    objects = GrantQuerySet.as_manager()
+    objects = GrantQuerySet.as_manager()  # type: ignore[misc, assignment]
 
     class Meta:
         abstract = True
@@ -56,6 +56,7 @@ class GrantBase(UserObjectPermissionBase):  # type: ignore[misc]
 def grant_model_for(model: type[models.Model]) -> type[Any] | None:
     """The grant model whose objects are ``model``, or None when ``model`` is not protected by grants."""
     for candidate in GrantBase.__subclasses__():
-        if candidate._meta.get_field("content_object").related_model is model:
+        target: Any = candidate._meta.get_field("content_object")  # type: ignore[misc]
+        if target.related_model is model:
             return candidate
     return None

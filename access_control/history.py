@@ -72,7 +72,7 @@ def copied_columns(model: type[models.Model]) -> list[str]:
     history = history_of(model)
     assert history is not None
     live = {field.column for field in model._meta.concrete_fields}
-    return [field.column for field in history._meta.concrete_fields if field.column in live]
+    return [str(field.column) for field in history._meta.concrete_fields if field.column in live]
 
 
 def trigger_sql(model: type[models.Model]) -> str:

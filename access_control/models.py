@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from access_control.codes import Purpose, Reason, SubjectKind
+from access_control.codes import Purpose, SubjectKind
 from access_control.history import tracked
 from access_control.ids import new_id
 from access_control.roles import PERMISSIONS, Role
@@ -118,7 +118,7 @@ class Staff(AbstractBaseUser):
     is_active = models.BooleanField(_("active"), default=True)
     created = models.DateTimeField(_("opened"), auto_now_add=True)
     # The ledger says who signed in when; a column would have to be written outside any act.
-    last_login = None  # type: ignore[assignment]
+    last_login = None
 
     history = tracked(excluded=("password",))
     objects = StaffManager()

@@ -1,7 +1,7 @@
 """The only ways to ask whether somebody may: :func:`can` and :func:`restrict`. Closed by default.
 
-May = a person of an allowed class ∧ still employed ∧ an active account ∧ a role that carries the action ∧, for what needs
-one, a live grant on the object. Unknown actor, unknown action, missing grant: no. Superusers get nothing by being so.
+May = a person of an allowed class ∧ still employed ∧ an active account ∧ a role that carries the action ∧, for what
+needs one, a live grant on the object. Unknown actor, unknown action, missing grant: no. Nobody is a superuser.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""Request ids, and what may be logged: ids, route names and times; never a path's query, a value or a message of others."""
+"""Request ids, and what may be logged: ids, route names and times; never a query, a value or a message of others."""
 
 import dataclasses
 import json
@@ -47,6 +47,7 @@ class RequestMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
         started = timezone.now()
         here = Request(new_id(), request.META.get("REMOTE_ADDR") or None, web=True)
         token = _current.set(here)
@@ -108,6 +109,6 @@ class NothingReported(SafeExceptionReporterFilter):
         """None of what was posted."""
         return {}
 
-    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> list[tuple[str, Any]]:
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> Any:
         """No local variables."""
-        return []
+        return {}.items()

@@ -1,8 +1,8 @@
 """The console database's guarantees as plain SQL, laid after every migrate by the owner; twice changes nothing.
 
 Roles: *app* reads, adds and changes rows, adds only to append-only tables, cannot write history, deletes nothing but
-sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads. Triggers write history, stamp the
-ledger and keep immutable items.
+sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads. Triggers write history, stamp
+the ledger and keep immutable items.
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ def _always_identity(table: str, column: str) -> str:
 def immutable_columns(model: type[models.Model]) -> list[str]:
     """Columns whose items the policy calls immutable (P5.A: "name, ID and the like")."""
     return [
-        field.column
+        str(field.column)
         for field in model._meta.concrete_fields
         if isinstance(field, SealedField) and all(getattr(item, "immutable", False) for item in field.items())
     ]
@@ -132,7 +132,7 @@ def statements(columns_of: dict[str, set[str]]) -> str:
             lines.append(_immutable(model, columns))
         if getattr(model, "append_only", False) and table != "access_control_ledgerevent":
             lines.append(_append_only(table))
-        lines += [statement for statement in getattr(model, "database_rules", ())]
+        lines += getattr(model, "database_rules", ())
     return "\n".join(lines)
 
 
@@ -151,9 +151,7 @@ def lay_after_migrate(sender: AppConfig, *, using: str, **_: Any) -> None:
         # A flush by the app role ends here: only the owner can and must lay privileges.
         if not row or not row[0]:
             return
-        cursor.execute(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
-        )
+        cursor.execute("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")
         columns_of: dict[str, set[str]] = {}
         for table, column in cursor.fetchall():
             columns_of.setdefault(table, set()).add(column)

@@ -84,8 +84,8 @@ def make_cluster(directory: Path, passwords: dict[str, str]) -> None:
     partial.mkdir(mode=0o700)
     if account:
         os.chown(partial, *account)
-        let_through(partial)
-        let_through(binary("initdb"))
+        let_through(partial, account)
+        let_through(binary("initdb"), account)
     place = ["-D", str(partial.resolve())]
     encoding = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     _run("initdb", [*place, *encoding, f"--username={SUPERUSER}", "--auth=reject", "--no-instructions"], account)
@@ -100,11 +100,13 @@ def make_cluster(directory: Path, passwords: dict[str, str]) -> None:
     partial.rename(directory)
 
 
-def let_through(path: Path) -> None:
-    """Another user can reach ``path``: directories above it can be passed through, and programs be read and run."""
+def let_through(path: Path, account: tuple[int, int]) -> None:
+    """The account can reach ``path``: directories above it can be passed through, and programs be read and run."""
     for parent in path.resolve().parents:
-        mode = stat.S_IMODE(parent.stat().st_mode)
-        if not mode & stat.S_IXOTH:
+        status = parent.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        own = status.st_uid == account[0] and mode & stat.S_IXUSR
+        if not own and not mode & stat.S_IXOTH:
             parent.chmod(mode | stat.S_IXOTH)
     if path.is_file() and path.stat().st_mode & 0o005 != 0o005:
         # The programs were installed under a strict umask, so the whole installation is closed to others.

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -28,7 +28,7 @@ NAVIGATION = (
 )
 
 
-class OwnPasswordForm(PasswordChangeForm):  # type: ignore[type-arg]
+class OwnPasswordForm(PasswordChangeForm):
     """Changes the password through the service, so that the change has an actor."""
 
     def save(self, commit: bool = True) -> Any:
@@ -65,7 +65,7 @@ class ConsoleSite(AdminSite):
         now = timezone.now()
         return super().index(request, {**start_context(request, now), **(extra_context or {})})
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The stock page with our form."""
         view = PasswordChangeView.as_view(
             form_class=OwnPasswordForm,
@@ -73,7 +73,7 @@ class ConsoleSite(AdminSite):
             template_name="admin/password_change_form.html",
             extra_context={**self.each_context(request), **(extra_context or {})},
         )
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return view(request)
 
 

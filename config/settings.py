@@ -83,7 +83,7 @@ def database_url(variable: str, database: str, role: str) -> str:
     if EMBEDDED_DATABASE:
         return embedded.default_server().url(database, role)
     name = variable if role == "app" else f"{variable}_{role.upper()}"
-    url = env.str(name, default="")
+    url: str = env.str(name, default="")
     if not url:
         raise ImproperlyConfigured(f"{name} is missing; the {role} role of the {database} database needs it.")
     return url

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from access_control import policies
+from access_control.accounts import actor_of
 from access_control.codes import Reason
 from access_control.ledger import acting
 from members.models import Case, Correction, Notice
@@ -24,7 +25,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
     if not policies.may(request.user, "members.view_case"):
         return context
     seen = policies.restrict(Case.objects.filter(state=Case.State.OPEN), request.user, "members.view_case")
-    mine = seen.filter(owner=request.user)
+    mine = seen.filter(owner=actor_of(request))
     everybody = policies.can(request.user, "members.oversee_case")
     tally = (seen if everybody else mine).aggregate(
         open=Count("pk"),
@@ -35,7 +36,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
     cases = list(mine.order_by("due_on", "pk")[:MOST])
     names = {}
     if cases:
-        with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             names = masked_names([case.member_id for case in cases if case.member_id], act=act)
     pending = set(
         Correction.objects.filter(case__in=cases, state=Correction.State.ASKED).values_list("case_id", flat=True)
@@ -46,7 +47,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
         "cases": [
             {
                 "case": case,
-                "masked": names.get(case.member_id, ""),
+                "masked": names.get(case.member_id, "") if case.member_id else "",
                 "overdue": case.due_on < today,
                 "soon": today <= case.due_on <= today + DUE_SOON,
                 "pending": case.pk in pending,

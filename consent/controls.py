@@ -30,7 +30,7 @@ def _outside_the_inventory(now: datetime.datetime) -> Measured:
             continue
         label = model._meta.label.replace("Historical", "")
         declared[model._meta.db_table] = {
-            field.column: hasattr(field, "item_for")
+            str(field.column): hasattr(field, "item_for")
             or bool(field.choices)
             or field.is_relation
             or f"{label}.{field.name}" in CLEAR
@@ -95,7 +95,7 @@ def _used_while_suspended(now: datetime.datetime) -> Measured:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            'SELECT e.id FROM members_suspension s JOIN access_control_ledgerevent e ON e.subject = s.member_id'
+            "SELECT e.id FROM members_suspension s JOIN access_control_ledgerevent e ON e.subject = s.member_id"
             " AND e.at >= s.started_at AND e.at < coalesce(s.ended_at, 'infinity') AND s.item = ANY (e.items)"
             ' WHERE e.event = ANY (%s) AND e."case" IS DISTINCT FROM s.case_id'
             "   AND (SELECT count(*) FROM members_contactpoint c WHERE c.member_id = s.member_id"

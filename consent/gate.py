@@ -37,7 +37,10 @@ class Code(models.TextChoices):
     CASE_CLOSED = "case_closed", _("The case is closed, and your access ended with it.")
     OTHER_PURPOSE = "other_purpose", _("Your access was not given for this category of data (clause 8).")
     NO_BASIS = "no_basis", _("No basis of clause 4 covers this provision.")
-    NOT_ANNOUNCED = "not_announced", _("No announced engagement covers these items, this purpose and this day (clause 4).")
+    NOT_ANNOUNCED = (
+        "not_announced",
+        _("No announced engagement covers these items, this purpose and this day (clause 4)."),
+    )
 
 
 # Whose rule refuses: shown beside the sentence.

@@ -32,9 +32,7 @@ class LookStep(Step):
     def context(self, page: CasePage) -> dict[str, Any]:
         """Masked items by group, what was revealed just now, and what is suspended."""
         suspended = set(
-            page.case.member.suspension_set.filter(ended_at=None).values_list("item", "row")
-            if page.case.member
-            else ()
+            page.case.member.suspension_set.filter(ended_at=None).values_list("item", "row") if page.case.member else ()
         )
         revealed = page.left.get("revealed")
         return {

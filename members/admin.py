@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from access_control import policies
+from access_control.accounts import actor_of
 from access_control.admin import ReadOnlyAdmin
 from access_control.checks import all_events
 from access_control.codes import Reason
@@ -91,7 +92,7 @@ class CaseAdmin(ReadOnlyAdmin):
             rows = [case for case in changelist.result_list if case.owner_id == request.user.pk and case.member_id]
             names: dict[uuid.UUID, str] = {}
             if rows:
-                with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+                with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
                     names = masked_names([case.member_id for case in rows], act=act)
             for case in changelist.result_list:
                 case.masked = names.get(case.member_id, "") if case.owner_id == request.user.pk else ""
@@ -313,7 +314,7 @@ class MemberAdmin(ReadOnlyAdmin):
         response = super().changelist_view(request, {"title": _("Members of my cases"), **(extra_context or {})})
         changelist = getattr(response, "context_data", None) and response.context_data.get("cl")  # type: ignore[attr-defined]
         if changelist is not None and changelist.result_list:
-            with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+            with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
                 names = masked_names([member.pk for member in changelist.result_list], act=act)
             for member in changelist.result_list:
                 member.masked = names.get(member.pk, "")
@@ -333,7 +334,7 @@ class MemberAdmin(ReadOnlyAdmin):
         found = None
         if request.method == "POST" and form.is_valid():
             try:
-                found = find(form.cleaned_data["identifier"], form.cleaned_data["second"], actor=request.user)  # type: ignore[arg-type]
+                found = find(form.cleaned_data["identifier"], form.cleaned_data["second"], actor=actor_of(request))
             except SecondFactNeeded:
                 form.add_error(
                     "second", _("A name alone finds nobody. Ask for a date of birth, a postcode or four digits.")
@@ -359,7 +360,7 @@ class MemberAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             messages.error(request, _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
-        case = open_case(member, **form.cleaned_data, actor=request.user)
+        case = open_case(member, **form.cleaned_data, actor=actor_of(request))
         return HttpResponseRedirect(reverse("admin:members_case_change", args=[case.pk]))
 
     def _member(self, request: HttpRequest, member_id: uuid.UUID) -> Member:
@@ -373,7 +374,7 @@ class MemberAdmin(ReadOnlyAdmin):
     def member_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
         """Everything on file, masked, in the policy's order."""
         member = self._member(request, member_id)
-        with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             shown = masked_member(member, act=act)
         groups: dict[int, list[Any]] = {}
         for one in shown:
@@ -397,7 +398,7 @@ class MemberAdmin(ReadOnlyAdmin):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
-        with acting(request.user, reason=Reason.DAILY_WORK) as act:  # type: ignore[arg-type]
+        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             entries = timeline(member, act=act)
         context = {
             **self.admin_site.each_context(request),
@@ -417,4 +418,3 @@ GROUPS = {
     4: _("Payment"),
     5: _("About the member"),
 }
-

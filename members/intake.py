@@ -93,9 +93,7 @@ class NewMember:
     def differences(self, other: "NewMember") -> list[str]:
         """Names of the fields in which the two differ."""
         return [
-            field.name
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
+            field.name for field in dataclasses.fields(self) if getattr(self, field.name) != getattr(other, field.name)
         ]
 
 

@@ -37,9 +37,7 @@ def telephones(new: NewMember) -> list[str]:
     """Normal forms of the member's telephone, mobile and fax numbers."""
     country = COUNTRY_OF.get(new.entity, "JP")
     return [
-        normal_forms.phone_on_file(contact.value, country)[0]
-        for contact in new.contacts
-        if contact.kind in TELEPHONES
+        normal_forms.phone_on_file(contact.value, country)[0] for contact in new.contacts if contact.kind in TELEPHONES
     ]
 
 

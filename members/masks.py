@@ -89,7 +89,8 @@ def _letters(word: str) -> tuple[str, str]:
 
 def _is_mark(letter: str) -> bool:
     """Whether it is drawn as a part of the letter before: accents, half-width sound marks, variation selectors, and the
-    vowels and finals of Hangul that is written in parts."""
+    vowels and finals of Hangul that is written in parts.
+    """
     return unicodedata.category(letter)[0] == "M" or "ﾞ" <= letter <= "ﾟ" or "\u1160" <= letter <= "\u11ff"
 
 

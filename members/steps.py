@@ -243,8 +243,7 @@ class CorrectionStep(Step):
             except ForbiddenNumber:
                 form.add_error("value", FORBIDDEN_NUMBER)
                 # A forbidden number is not echoed, not even to whoever typed it.
-                form.data = form.data.copy()
-                form.data["value"] = ""
+                form.data = {**dict(form.data.items()), "value": ""}
             except Unchanged:
                 form.add_error("value", _("This is the value on file already."))
             except AlreadyPending:

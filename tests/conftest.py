@@ -1,6 +1,7 @@
 """The databases, and a small named cast. A test says only what differs."""
 
 import contextlib
+import io
 import uuid
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +29,7 @@ def pytest_collection_modifyitems(items):
 def django_db_setup(django_test_environment, django_db_blocker):
     """Both test databases, migrated by the owner and used by the app role, holding entities and the policy."""
     with django_db_blocker.unblock():
-        call_command("setup_roles", verbosity=0, stdout=open("/dev/null", "w"))
+        call_command("setup_roles", verbosity=0, stdout=io.StringIO())
         made = setup_databases(verbosity=0, interactive=False)
         become("app")
         factories.company()

@@ -78,9 +78,7 @@ def person(**fields):
 def staff(role, **fields):
     """An account of a new employee."""
     number = next(_numbers)
-    account = open_account(
-        person(**fields), username=f"{role}{number}", role=role, password=PASSWORD, actor=None
-    )
+    account = open_account(person(**fields), username=f"{role}{number}", role=role, password=PASSWORD, actor=None)
     return account
 
 

@@ -29,6 +29,10 @@ from config.settings import CONSOLE_KEYRING  # noqa: E402
 
 keyring.make(CONSOLE_KEYRING)
 
+# Two runs at once, on one server, do not meet.
+for _name in ("default", "vault"):
+    DATABASES[_name]["TEST"] = {"NAME": f"test_{DATABASES[_name]['NAME']}_{os.getpid()}"}  # noqa: F405
+
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = False

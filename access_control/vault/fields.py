@@ -3,7 +3,6 @@
 import dataclasses
 import uuid
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 
 from django.core.exceptions import FieldError
@@ -124,7 +123,7 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
         """Serializers get the placeholder."""
         return str(PLACEHOLDER)
 
-    def formfield(self, **options: Any) -> None:  # type: ignore[override]
+    def formfield(self, **options: Any) -> None:
         """No form ever edits ciphertext."""
 
     def get_lookup(self, lookup_name: str) -> Any:
@@ -155,8 +154,7 @@ class _SealedCol(Col):
         return super().resolve_expression(query, **kwargs)
 
 
-@lru_cache(maxsize=256)
-def sealed_field(model: type[models.Model], name: str) -> SealedField:
+def sealed_field(model: Any, name: str) -> SealedField:
     """The sealed field ``name`` of ``model``. Raises FieldError when it is not one."""
     field = model._meta.get_field(name)
     if not isinstance(field, SealedField):

@@ -41,7 +41,7 @@ class Keyring:
 
 
 def make(path: Path) -> None:
-    """Write a new keyring with one key-encryption key (id 1) to ``path``, mode 600. Raises KeyringError if it exists."""
+    """Write a new keyring, with one key-encryption key, to ``path``, mode 600. Raises KeyringError if it exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "format": FILE_FORMAT,

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.vault.categories import Category
 
 
-class Xid8Field(models.Field[int, int]):
+class Xid8Field(models.Field[int | None, int | None]):
     """PostgreSQL's 64-bit transaction id."""
 
     def db_type(self, connection: Any) -> str:
@@ -18,7 +18,7 @@ class Xid8Field(models.Field[int, int]):
         return "xid8"
 
     def from_db_value(self, value: object, expression: object, connection: object) -> int | None:
-        """psycopg hands an xid8 over as text."""
+        """Psycopg hands an xid8 over as text."""
         return None if value is None else int(str(value))
 
 

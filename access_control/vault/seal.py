@@ -98,9 +98,7 @@ def unseal(key: AESGCM, blob: bytes, *, installation: uuid.UUID, place: Place, r
         raise SealBroken(f"a sealed value of item {place.item} does not open") from None
 
 
-def wrap(
-    kek: bytes, key: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef, nonce: bytes = b""
-) -> bytes:
+def wrap(kek: bytes, key: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef, nonce: bytes = b"") -> bytes:
     """``key`` (32 bytes) wrapped under the key-encryption key ``kek``."""
     nonce = nonce or os.urandom(NONCE_BYTES)
     return bytes([WRAP_FORMAT]) + nonce + AESGCM(kek).encrypt(nonce, key, _wrap_context(installation, keyring_id, ref))

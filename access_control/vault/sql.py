@@ -19,7 +19,8 @@ BEGIN
   RAISE EXCEPTION '% on % is refused: its rows are only ever added', TG_OP, TG_TABLE_NAME USING ERRCODE = 'CV003';
 END $$;
 
-CREATE OR REPLACE FUNCTION vault_guard_key() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION vault_guard_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF OLD.destroyed_at IS NOT NULL THEN
     RAISE EXCEPTION 'a fence never clears' USING ERRCODE = 'CV001';

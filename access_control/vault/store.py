@@ -40,7 +40,7 @@ class KeyStatus:
 
 
 @contextmanager
-def _call(sql: str, *parameters: object) -> Iterator[Any]:
+def _call(sql: str, *parameters: Any) -> Iterator[Any]:
     with connections[ALIAS].cursor() as cursor:
         try:
             cursor.execute(sql, parameters)

@@ -109,7 +109,11 @@ def load_company() -> None:
         OurRule.objects.get_or_create(
             item="member.sex", purpose=8, defaults={"why": "性別による勧誘はしない / no advertising by sex"}
         )
-        for name, kind in (("あおぞら便", "carrier"), ("みずほし決済", "settlement"), ("北風コールセンター", "contractor")):
+        for name, kind in (
+            ("あおぞら便", "carrier"),
+            ("みずほし決済", "settlement"),
+            ("北風コールセンター", "contractor"),
+        ):
             Recipient.objects.get_or_create(name=name, defaults={"kind": kind})
 
 

@@ -151,7 +151,7 @@ def people(count: int, *, seed: int, today: date) -> Iterator[Row]:
     """
     if today < date.fromisoformat(WELL_KNOWN.joined_on):
         raise ValueError("the demo begins on the day when its first person joined")
-    draw = Random()  # noqa: S311 - chance that can be repeated is the point here
+    draw = Random()
     for first in range(0, count, BLOCK):
         # A text seeds the same stream on every version and machine; a negative number would seed that of its opposite.
         draw.seed(f"{seed}:{first}")

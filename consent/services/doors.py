@@ -4,9 +4,9 @@
 ``use``      the system uses an item: gate
 ``provide``  an item leaves the house: gate and a basis of clause 4
 
-What can go wrong, and why here it cannot: a value could be shown without a trace, so the ledger event is committed before
-the vault is asked, and the vault writes its own record before it answers. A value could be shown after access was
-revoked, so the second transaction re-checks account, grant and member under share locks that a revocation waits for.
+What can go wrong, and why here it cannot: a value could be shown without a trace, so the ledger event is committed
+before the vault is asked, and the vault writes its own record before it answers. A value could be shown after access
+was revoked, so the second transaction re-checks account, grant and member under share locks that a revocation waits for.
 """
 
 import dataclasses
@@ -87,9 +87,7 @@ def _refuse(act: Act, event: str, member: Member, item: str, purpose: int, decis
     act.record(event, subject=member.pk, items=[item], purpose=purpose, reason=decision.code)
 
 
-def reveal(
-    member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case: Case, actor: Staff
-) -> Revealed:
+def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case: Case, actor: Staff) -> Revealed:
     """One item in clear, for the agent of an open, identified case.
 
     Ledger event and vault record are committed before the value leaves. Raises Refused (recorded), PermissionDenied
@@ -188,7 +186,7 @@ def provide(
     now = timezone.now()
     located = [(row_id, field, *locate(member, row_id, field)) for row_id, field in what]
     items = sorted({item.code for _row, _field, _target, item in located})
-    with acting(actor, reason=reason, case=case and case.pk) as act:
+    with acting(actor, reason=reason, case=case.pk if case else None) as act:
         engagement, decision = _basis(recipient, items, purpose, basis, timezone.localdate(now))
         for row_id, _field, _target, item in located:
             if decision.allowed:
@@ -215,7 +213,5 @@ def provide(
         Member.objects.select_for_update(no_key=True).get(pk=member.pk)
         categories = {item.category for *_rest, item in located}
         with keys_for([member.pk], categories, event=event) as ring:
-            values = {
-                (row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located
-            }
+            values = {(row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located}
     return Handed(provision.pk, reference.reference, values)

@@ -3,7 +3,6 @@
 import datetime
 from collections.abc import Sequence
 
-
 from access_control.codes import Reason
 from access_control.copying import copy_rows
 from access_control.ledger import acting
@@ -59,10 +58,7 @@ def _enter(
         copy_rows(
             ConsentEvent,
             ["id", "member", "version", "kind", "channel", "on", "evidence", "screen_hash"],
-            (
-                [e.id, e.member_id, e.version_id, e.kind, e.channel, e.on, e.evidence, e.screen_hash]
-                for e in events
-            ),
+            ([e.id, e.member_id, e.version_id, e.kind, e.channel, e.on, e.evidence, e.screen_hash] for e in events),
         )
         copy_rows(AcceptedVersion, ["member", "version", "event"], accepted)
         created = [r.member for r in registrations if r.outcome == registration.CREATED]
@@ -73,5 +69,3 @@ def _enter(
 def _version_on(versions: Sequence[PolicyVersion], day: datetime.date) -> PolicyVersion | None:
     """The version in force on a day; None when its text is not held."""
     return next((version for version in versions if version.effective_on <= day), None)
-
-

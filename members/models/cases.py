@@ -163,9 +163,7 @@ class IdentityTry(models.Model):
         verbose_name_plural = _("identity checks")
         constraints = [
             models.UniqueConstraint(fields=["member", "day", "ordinal"], name="members_identitytry_counts"),
-            models.CheckConstraint(
-                condition=Q(ordinal__gte=1, ordinal__lte=3), name="members_identitytry_three_a_day"
-            ),
+            models.CheckConstraint(condition=Q(ordinal__gte=1, ordinal__lte=3), name="members_identitytry_three_a_day"),
         ]
 
     def __str__(self) -> str:

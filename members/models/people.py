@@ -1,9 +1,7 @@
 """Members and their data: sealed values, and in clear only ids, states, kinds, channels and dates of acts."""
 
-import datetime
 from typing import Any, ClassVar
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -106,9 +104,7 @@ class Addressee(MemberData):
     kana = SealedField(inventory.ADDRESSEE_KANA, subject="member_id", verbose_name=_("addressee's name (kana)"))
     postcode = SealedField(inventory.ADDRESSEE_POSTCODE, subject="member_id", verbose_name=_("addressee's postcode"))
     address = SealedField(inventory.ADDRESSEE_ADDRESS, subject="member_id", verbose_name=_("addressee's address"))
-    phone = SealedField(
-        inventory.ADDRESSEE_PHONE, subject="member_id", verbose_name=_("addressee's telephone number")
-    )
+    phone = SealedField(inventory.ADDRESSEE_PHONE, subject="member_id", verbose_name=_("addressee's telephone number"))
 
     history = tracked()
 
@@ -143,9 +139,7 @@ class PaymentMeans(MemberData):
     bank = SealedField(inventory.BANK, subject="member_id", verbose_name=_("bank"))
     branch = SealedField(inventory.BRANCH, subject="member_id", verbose_name=_("bank branch"))
     holder = SealedField(inventory.HOLDER, subject="member_id", verbose_name=_("account holder"))
-    phone = SealedField(
-        inventory.PAYMENT_MOBILE, subject="member_id", verbose_name=_("mobile number used for payment")
-    )
+    phone = SealedField(inventory.PAYMENT_MOBILE, subject="member_id", verbose_name=_("mobile number used for payment"))
 
     history = tracked()
 

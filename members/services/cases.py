@@ -68,7 +68,7 @@ def open_case(
     )
     with acting(actor, reason=reason, case=case.pk) as act:
         case.save(force_insert=True)
-        act.record(Event.CASE_OPENED, subject=member and member.pk)
+        act.record(Event.CASE_OPENED, subject=member.pk if member else None)
     return case
 
 

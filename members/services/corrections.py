@@ -62,9 +62,7 @@ def data_rows(member: Member) -> list[Any]:
     return [
         row
         for model in DATA_MODELS
-        for row in (
-            [member] if model is Member else model._default_manager.filter(member=member, removed_at=None)
-        )
+        for row in ([member] if model is Member else model._default_manager.filter(member=member, removed_at=None))
     ]
 
 
@@ -84,7 +82,7 @@ def _may_correct(case: Case, actor: Staff) -> Member:
         raise NotIdentified
     if not policies.can(actor, "members.correct_member", case.member):
         raise PermissionDenied
-    return Member.objects.select_for_update(no_key=True).get(pk=case.member_id)
+    return Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
 
 
 def ask_correction(
@@ -154,9 +152,7 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
         _move_lookups(member, before, after)
         correction.state, correction.reason, correction.decided_at = Correction.State.APPLIED, str(reason), now
         correction.superseded_category, correction.superseded_generation = item.category, old_generation
-        correction.save(
-            update_fields=["state", "reason", "decided_at", "superseded_category", "superseded_generation"]
-        )
+        correction.save(update_fields=["state", "reason", "decided_at", "superseded_category", "superseded_generation"])
         _end_suspension(correction, now)
     return correction
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 from django.core.exceptions import PermissionDenied
 
@@ -74,15 +76,15 @@ def _second_facts(text: str) -> list[tuple[LookupField, str]]:
     facts: list[tuple[LookupField, str]] = []
     if not text.strip():
         return facts
-    readings = [
+    ways: list[tuple[LookupField, Callable[[], str]]] = [
         (LookupField.NAME_AND_BIRTH_DATE, lambda: normal_forms.date(text).isoformat()),
         (LookupField.NAME_AND_LAST_FOUR, lambda: normal_forms.last_four(text)),
         *(
-            (LookupField.NAME_AND_POSTCODE, lambda country=country: normal_forms.postcode(text, country))
+            (LookupField.NAME_AND_POSTCODE, partial(normal_forms.postcode, text, country))
             for country in COUNTRY_OF.values()
         ),
     ]
-    for field, read in readings:
+    for field, read in ways:
         try:
             facts.append((field, read()))
         except normal_forms.NotNormal:

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from access_control import policies
 from access_control.codes import Purpose, Reason
-from access_control.ledger import Act, acting
 from access_control.events import Event
+from access_control.ledger import Act, acting
 from access_control.models import Staff
 from access_control.vault.categories import Category
 from members.models import Case, MemberGrant
@@ -23,6 +23,7 @@ CATEGORIES = (Category.IDENTITY, Category.CONTACT, Category.DELIVERY, Category.P
 def open_grants(case: Case, *, act: Act, now: datetime.datetime) -> list[MemberGrant]:
     """The case's agent may see, reveal and correct its member, until the case closes or ``GRANT_LASTS`` is over."""
     agent = case.owner
+    assert case.member_id is not None
     MemberGrant.objects.filter(case=case, user=agent, ended_at=None).update(ended_at=now, end_reason=Reason.DAILY_WORK)
     permissions = Permission.objects.filter(content_type__app_label="members", codename__in=GRANTED)
     grants = MemberGrant.objects.bulk_create(

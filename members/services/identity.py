@@ -77,12 +77,11 @@ def tries_left(member: Member, *, now: datetime.datetime) -> int:
     return max(0, TRIES_A_DAY - used)
 
 
-def check_identity(
-    case: Case, *, said: Mapping[str, str], actor: Staff, reason: str = Reason.DAILY_WORK
-) -> Checked:
+def check_identity(case: Case, *, said: Mapping[str, str], actor: Staff, reason: str = Reason.DAILY_WORK) -> Checked:
     """Compare what the caller says. Enough matches identify: the case's grants open. None left: contested.
 
-    The answer leaves only with a spent try; a try that fails on the way is neither. Raises NotNormal (no try spent), TooFewFacts, TriesUsedUp,
+    The answer leaves only with a spent try; a try that fails on the way is neither. Raises NotNormal
+    (no try spent), TooFewFacts, TriesUsedUp,
     AlreadyIdentified, PermissionDenied, CaseClosed, NobodyToCompare.
     """
     now = timezone.now()

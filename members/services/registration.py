@@ -147,9 +147,7 @@ def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act) -> None:
         )
         members, contacts, addressees, means = [], [], [], []
         for subject, new in people:
-            member = Member(
-                id=subject, entity_id=new.entity, joined_on=new.joined_on, last_used_on=new.last_used_on
-            )
+            member = Member(id=subject, entity_id=new.entity, joined_on=new.joined_on, last_used_on=new.last_used_on)
             ring.seal(member, number=new.number, **{name: getattr(new, name) for name in _SEALED_TEXTS})
             members.append(member)
             for given in new.contacts:

@@ -51,7 +51,8 @@ def start_elsewhere(server, *more):
     path = repr(str(server.directory))
     lines = ["from pathlib import Path", "from config.embedded import EmbeddedServer"]
     code = "\n".join([*lines, f"server = EmbeddedServer(Path({path}))", *(more or ["print(server.start())"])])
-    return subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdin=pipe, stdout=pipe, text=True)
 
 
 def test_a_started_server_lets_the_owner_into_both_databases(server):
@@ -212,8 +213,7 @@ def test_the_last_of_several_commands_stops_the_server(server):
         other = start_elsewhere(server, "with server.running_meanwhile():", "    print(1, flush=True)", "    input()")
         assert other.stdout.readline() == "1\n"
     assert server.running()
-    other.send_signal(signal.SIGINT)
-    other.communicate(timeout=60)
+    other.communicate("\n", timeout=60)
     assert not server.running()
 
 

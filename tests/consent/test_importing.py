@@ -87,7 +87,7 @@ def test_bad_rows_are_named_by_line_and_field_and_the_rest_goes_in(run):
 )
 def test_forbidden_numbers_are_refused_and_not_echoed(run, number, code, tmp_path):
     row = factories.RowFactory(occupation=f"会社員 {number}")
-    summary, rejects, status, err = run(row)
+    summary, rejects, _status, err = run(row)
     assert summary["created"] == 0
     assert [reject["code"] for reject in rejects] == [code]
     digits = number.replace(" ", "")

@@ -64,7 +64,7 @@ def run_readers(scene, monkeypatch):
                 if first:
                     first = False
                     warm.release()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test must say so
             failures.append(error)
             warm.release()
         finally:

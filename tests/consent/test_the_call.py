@@ -2,15 +2,12 @@
 
 import pytest
 from django.core import mail
-from django.core.exceptions import PermissionDenied
 
 from access_control.codes import Purpose
-from access_control.vault import store
-from access_control.vault.ring import keys_for
 from consent.gate import Code, Refused, decide
-from consent.services.doors import reveal, use
+from consent.services.doors import reveal
 from consent.services.notices import send_notices
-from members.models import Case, ContactPoint, Correction, Notice
+from members.models import Case, ContactPoint
 from members.services.cases import close_case
 from members.services.corrections import apply_correction, ask_correction
 from members.services.finding import find

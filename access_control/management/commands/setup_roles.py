@@ -40,17 +40,17 @@ class Command(ConsoleCommand):
                     if verb == "CREATE":
                         made.append(names[role])
                     cursor.execute(
-                        sql.SQL("{} ROLE {} LOGIN NOINHERIT PASSWORD {}").format(  # type: ignore[arg-type]
+                        sql.SQL("{} ROLE {} LOGIN NOINHERIT PASSWORD {}").format(
                             sql.SQL(verb), sql.Identifier(names[role]), sql.Literal(passwords[role])
                         )
                     )
             for alias in ("default", "vault"):
                 with connections[alias].cursor() as cursor:
                     database = sql.Identifier(str(settings.DATABASES[alias]["NAME"]))
-                    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))  # type: ignore[arg-type]
+                    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
                     for role in LOGIN_ROLES:
                         grant = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}")
-                        cursor.execute(grant.format(database, sql.Identifier(names[role])))  # type: ignore[arg-type]
+                        cursor.execute(grant.format(database, sql.Identifier(names[role])))
         except DatabaseError as error:
             raise CommandError(
                 f"The roles could not be made ({type(error.__cause__).__name__}). The owner needs CREATEROLE; or let a"
@@ -60,7 +60,10 @@ class Command(ConsoleCommand):
         self.answer(summary, f"Roles ready: {', '.join(summary['roles'])}; new: {len(made)}.", as_json=json)
 
     def _password(self, role: str) -> str:
-        urls = {settings.DATABASE_URL_OF("DATABASE_URL", "console", role), settings.DATABASE_URL_OF("VAULT_DATABASE_URL", "vault", role)}
+        urls = {
+            settings.DATABASE_URL_OF("DATABASE_URL", "console", role),
+            settings.DATABASE_URL_OF("VAULT_DATABASE_URL", "vault", role),
+        }
         found = {unquote(urlsplit(url).password or "") for url in urls}
         if len(found) != 1 or "" in found:
             raise CommandError(f"Both URLs of the {role} role must hold the same password.")
