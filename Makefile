@@ -13,10 +13,11 @@ help: ## Lists what can be made
 run: $(INSTALLED) ## Runs the console with demo data on http://127.0.0.1:8000 (PORT=… for another port) until Ctrl-C
 	@exec $(PYTHON) -m config.run
 
+# mypy loads the settings of the tests, which start a server that only an ordinary exit stops.
 test: $(INSTALLED) browser ## Runs every check and every test, in the browser too
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy --no-fast-exit
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	DEBUG=1 DEMO=0 $(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	DEBUG=0 DEMO=0 SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(60))')" \

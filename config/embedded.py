@@ -278,7 +278,7 @@ class EmbeddedServer:
                 check=True,
                 **run_as(account),
             )
-        self._await(psutil.Process(int(shell.stdout)), begun)
+        self._await(int(shell.stdout), begun)
         return True
 
     def _command(self) -> list[str]:
@@ -287,12 +287,12 @@ class EmbeddedServer:
         options = [f"-c{name}={value}" for name, value in settings.items()]
         return [str(binary("postgres")), "-D", str(self.directory.resolve()), *options]
 
-    def _await(self, process: Any, begun: int) -> None:
+    def _await(self, process_id: int, begun: int) -> None:
         """The server is ready; or its process is gone, and the log from byte ``begun`` on tells why."""
         deadline = time.monotonic() + START_PATIENCE
         try:
             while not self.running():
-                if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
+                if not _lives(process_id) or time.monotonic() > deadline:
                     raise EmbeddedServerError(
                         f"PostgreSQL did not start in {self.directory}: {self._last_lines(begun)}. "
                         f"See {self._beside('.log')}, correct the cause and start again."
@@ -300,8 +300,8 @@ class EmbeddedServer:
                 time.sleep(0.02)
         except BaseException:
             # An interrupt too must not leave a server behind that has not written its postmaster.pid yet.
-            with suppress(psutil.NoSuchProcess):
-                process.terminate()
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGTERM)
             raise
 
     def _last_lines(self, begun: int) -> str:
@@ -379,3 +379,11 @@ def _write_once(path: Path, text: str) -> None:
     with suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()
+
+
+def _lives(process_id: int) -> bool:
+    """Whether the process is there and is more than an entry that nobody has reaped."""
+    try:
+        return bool(psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

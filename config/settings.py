@@ -239,6 +239,9 @@ vars().update(env.email_url_config(EMAIL_URL) if EMAIL_URL else {"EMAIL_BACKEND"
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="privacy@marketplace.example")
 
+# Jobs live in each app's jobs.py; ids only in arguments.
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
+
 # History rows are written by the database (access_control/sql.py), so simple-history's signals stay off.
 SIMPLE_HISTORY_ENABLED = False
 SIMPLE_HISTORY_REVERT_DISABLED = True

@@ -6,7 +6,8 @@
 
 What can go wrong, and why here it cannot: a value could be shown without a trace, so the ledger event is committed
 before the vault is asked, and the vault writes its own record before it answers. A value could be shown after access
-was revoked, so the second transaction re-checks account, grant and member under share locks that a revocation waits for.
+was revoked, so the second transaction re-checks account, grant and member under share locks, and a revocation waits
+for those.
 """
 
 import dataclasses

@@ -18,7 +18,8 @@ from access_control.codes import Purpose
 from consent.policy_text import revision_2016
 from members.models import Member
 
-CATALOGUE = Path("config/locale/ja/LC_MESSAGES/django.po")
+ROOT = Path(__file__).parents[2]
+CATALOGUE = ROOT / "config/locale/ja/LC_MESSAGES/django.po"
 PACKAGES = ("access_control", "members", "consent", "retention", "config")
 DJANGO = ("conf", "contrib/admin", "contrib/auth")
 KEYWORDS = {
@@ -90,18 +91,18 @@ def said_by_django():
 @functools.cache
 def said_by_the_sources():
     """(context, singular) → (plural or None, where)."""
-    python = [(path, path.read_text()) for package in PACKAGES for path in Path(package).rglob("*.py")]
+    python = [(path, path.read_text()) for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     templates = [
         # Template text becomes names and calls, one statement a line: only the indentation is no Python.
         (path, "\n".join(line.strip() for line in templatize(path.read_text(), origin=str(path)).splitlines()))
-        for path in Path("templates").rglob("*")
+        for path in (ROOT / "templates").rglob("*")
         if path.suffix in {".html", ".txt"}
     ]
     found = {}
     for path, text in python + templates:
         for line, message, _comments, context in extract("python", io.BytesIO(text.encode()), KEYWORDS):
             singular, plural = message[-2:] if isinstance(message, tuple) else (message, None)
-            found[context, singular] = plural, f"{path}:{line}"
+            found[context, singular] = plural, f"{path.relative_to(ROOT)}:{line}"
     return found
 
 
@@ -123,7 +124,7 @@ def test_everything_the_sources_say_has_a_japanese_translation():
         for (context, singular), (_plural, where) in said_by_the_sources().items()
         if (context, singular) not in japanese or not all(said(japanese[context, singular]))
     ]
-    assert not missing, f"Run make messages, then translate in {CATALOGUE}:\n" + "\n".join(missing)
+    assert not missing, "Run make messages, then translate:\n" + "\n".join(missing)
 
 
 def test_plurals_are_those_of_the_sources():
@@ -180,7 +181,7 @@ def in_japanese(tmp_path):
 @pytest.mark.parametrize("phrase", STIFF)
 def test_stiff_phrases_are_said_otherwise(phrase):
     stock = said_by_django()[None, phrase]
-    assert (None, phrase) in entries(), "lost; see the head of the catalogue"
+    assert (None, phrase) in entries(), "collecting texts dropped it: our own sources do not say it"
     assert said(entries()[None, phrase]) != said(stock)
 
 

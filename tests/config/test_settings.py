@@ -1,0 +1,73 @@
+"""Settings: safe when a variable is missing, loud when it is wrong, and ``.env.example`` lists every one."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PRODUCTION = {
+    "SECRET_KEY": "k" * 60,
+    "ALLOWED_HOSTS": "console.example.jp",
+    "DATABASE_URL": "postgres://console_app:x@localhost/console",
+    "VAULT_DATABASE_URL": "postgres://console_app:x@localhost/vault",
+}
+
+
+def start(**environment):
+    """(exit status, what was said) of loading the settings in an environment of its own."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import config.settings as s; print(s.DEBUG, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT)",
+        ],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_production_settings_are_the_safe_ones():
+    status, said = start(**PRODUCTION)
+    assert (status, said.split()) == (0, ["False", "True", "True"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY"),
+        ({"DEBUG": "maybe"}, "DEBUG"),
+        ({"DEMO": "1"}, "DEMO=1"),
+        ({"SESSION_IDLE_MINUTES": "0"}, "SESSION_IDLE_MINUTES"),
+        ({"SESSION_IDLE_MINUTES": "soon"}, "SESSION_IDLE_MINUTES"),
+        ({"CONSOLE_DB_ROLE": "root"}, "CONSOLE_DB_ROLE"),
+        ({"CONSOLE_DB_ROLE": "owner"}, "DATABASE_URL_OWNER"),
+        ({"DATABASE_URL": "sqlite:///x"}, "DATABASE_URL"),
+        ({"VAULT_DATABASE_URL": ""}, "VAULT_DATABASE_URL"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+    ],
+)
+def test_a_wrong_variable_stops_the_start_and_is_named(change, named):
+    status, said = start(**(PRODUCTION | change))
+    assert status != 0
+    assert "ImproperlyConfigured" in said
+    assert named in said.splitlines()[-1]
+
+
+def test_env_example_lists_every_variable_and_no_other():
+    read = set()
+    for path in [*ROOT.glob("config/*.py"), ROOT / "manage.py"]:
+        text = path.read_text()
+        read |= set(re.findall(r'(?:env\.\w+|environ\.get|_boolean|_whole_number)\(\s*"([A-Z_]+)"', text))
+    for base in ("DATABASE_URL", "VAULT_DATABASE_URL"):
+        read |= {base, f"{base}_OWNER", f"{base}_PURGER", f"{base}_READER"}
+    # Set by the project itself or by the system, never by an operator.
+    read -= {"DJANGO_SETTINGS_MODULE", "PATH", "XDG_RUNTIME_DIR"}
+    listed = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert listed == read

@@ -1,0 +1,120 @@
+"""Notices: through the gate, by a real SMTP server, to the old and the new address, never with a value inside."""
+
+import asyncio
+import email
+import io
+import json
+import threading
+
+import pytest
+from aiosmtpd.smtp import SMTP
+from django.core.management import call_command
+
+from access_control.codes import Reason
+from access_control.ledger import acting
+from consent.jobs import send_queued_notices
+from consent.models import OurRule
+from consent.services.notices import MOST_ATTEMPTS, send_notices
+from members.models import ContactPoint, Notice
+from members.services.corrections import apply_correction, ask_correction
+
+OLD, NEW = "hanako.yamada@example.jp", "hanako@example.net"
+
+
+class Inbox:
+    """A mail server that keeps what it is given, or refuses everything."""
+
+    def __init__(self):
+        self.messages = []
+        self.refusing = False
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.refusing:
+            return f"550 {envelope.rcpt_tos[0]} is unknown here"
+        self.messages.append((envelope.rcpt_tos, envelope.content.decode()))
+        return "250 OK"
+
+
+@pytest.fixture
+def inbox(settings):
+    handler = Inbox()
+    loop = asyncio.new_event_loop()
+    made = loop.create_server(lambda: SMTP(handler, hostname="localhost", loop=loop), "127.0.0.1", 0)
+    server = loop.run_until_complete(made)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = server.sockets[0].getsockname()
+    yield handler
+    server.close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def corrected(identified):
+    row = ContactPoint.objects.get(member=identified.member, kind="email")
+    wish = ask_correction(identified, item="contact.email", row=row.pk, text=NEW, actor=identified.owner)
+    return apply_correction(wish, actor=identified.owner)
+
+
+def test_the_old_and_the_new_address_are_told_and_no_value_is_in_the_text(corrected, inbox, events_of):
+    assert send_notices().sent == 2
+    assert sorted(to for (to,), _text in inbox.messages) == [OLD, NEW]
+    for _to, text in inbox.messages:
+        body = email.message_from_string(text).get_payload(decode=True).decode()
+        assert corrected.case.reference in body
+        assert OLD not in body
+        assert NEW not in body
+    states = Notice.objects.values_list("state", flat=True)
+    assert set(states) == {"sent"}
+    assert events_of(corrected.member_id).count("notice:sent") == 2
+    assert events_of(corrected.member_id).count("item:used") == 2
+    assert send_notices().sent == 0
+
+
+def test_the_gate_may_refuse_and_the_notice_says_so(corrected, inbox):
+    with acting(None, reason=Reason.SET_UP):
+        OurRule.objects.create(item="contact.email", purpose=4, why="a test")
+    done = send_notices()
+    assert (done.sent, done.refused) == (0, 2)
+    assert inbox.messages == []
+    assert {(notice.state, notice.failure) for notice in Notice.objects.all()} == {("refused", "our_rule")}
+
+
+def test_a_server_that_refuses_is_tried_again_and_its_reply_is_kept_nowhere(corrected, inbox):
+    inbox.refusing = True
+    for attempt in range(1, MOST_ATTEMPTS):
+        assert send_notices().waiting == 2
+        assert set(Notice.objects.values_list("attempts", flat=True)) == {attempt}
+    assert send_notices().failed == 2
+    assert {(notice.state, notice.failure) for notice in Notice.objects.all()} == {("failed", "SMTPDataError")}
+
+
+def test_without_a_mail_server_notices_stay_queued(corrected, settings):
+    settings.EMAIL_BACKEND = "members.mail.NoServerBackend"
+    assert send_notices().waiting == 2
+    assert set(Notice.objects.values_list("state", "attempts")) == {("queued", 0)}
+
+
+def test_a_header_cannot_be_smuggled_in(corrected, inbox):
+    """An address with a line break never leaves: the mail library refuses it, and the notice fails."""
+    from access_control.vault.categories import Category, generation_of_case
+    from access_control.vault.ring import keys_for
+
+    notice = Notice.objects.first()
+    with acting(None, reason=Reason.DAILY_WORK) as act:
+        event = act.record("item:used", subject=notice.member_id)
+        with keys_for([notice.member_id], [Category.CORRESPONDENCE], event=event) as ring:
+            ring.seal(notice, generation=generation_of_case(notice.case_id), to="a@example.jp\nBcc: b@example.jp")
+        notice.save(update_fields=["to"])
+    assert send_notices().sent == 1
+    assert all("Bcc" not in text for _to, text in inbox.messages)
+
+
+def test_the_job_and_the_command_do_the_same(corrected, inbox):
+    assert send_queued_notices(timestamp=0) == {"sent": 2, "refused": 0, "failed": 0, "waiting": 0}
+    out = io.StringIO()
+    call_command("send_notices", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == {"sent": 0, "refused": 0, "failed": 0, "waiting": 0}
