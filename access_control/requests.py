@@ -10,11 +10,13 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.debug import SafeExceptionReporterFilter
 
 from access_control.ids import new_id
+from access_control.vault.errors import VaultError
 
 log = logging.getLogger("console.request")
 
@@ -72,6 +74,13 @@ class RequestMiddleware:
             },
         )
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A vault that cannot be opened is said in words; which file or key is at fault goes to the log alone."""
+        if not isinstance(exception, VaultError):
+            return None
+        log.error("the vault refused: %s", type(exception).__name__, exc_info=exception)
+        return render(request, "503.html", status=503)
 
 
 class JsonLines(logging.Formatter):

@@ -59,10 +59,10 @@ class LookStep(Step):
         """One item in clear, on this page only."""
         post = page.request.POST
         try:
-            purpose = Purpose(int(post.get("purpose", "")))
+            purpose = next(one for one in LOOKING if str(one.value) == post.get("purpose"))
             row_id, _colon, field = post.get("target", "").partition(":")
             row = uuid.UUID(row_id)
-        except ValueError:
+        except (ValueError, StopIteration):
             page.left["refusal"] = {"sentence": _("Choose an item and a purpose.")}
             return False
         page.left["purpose"] = purpose.value

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.ledger import Act
 from access_control.vault.categories import Category
-from access_control.vault.errors import Destroyed, VaultError
+from access_control.vault.errors import Destroyed, NoKey, SealBroken
 from access_control.vault.fields import SealedField
 from access_control.vault.ring import KeyRing, categories_of, keys_for
 from members.events import Event
@@ -44,7 +44,7 @@ def mask_value(ring: KeyRing, instance: Any, name: str) -> Shown:
     except Destroyed as destroyed:
         said = _("destroyed on %(date)s") % {"date": destroyed.at.date().isoformat()}
         return Shown(item, instance.id, name, said, destroyed=True)
-    except VaultError:
+    except (SealBroken, NoKey):
         # Corrupt or moved: an incident, and no text. The page says so; the board counts it.
         return Shown(item, instance.id, name, str(_("cannot be opened; tell the privacy officer")), destroyed=True)
 

@@ -10,7 +10,7 @@ from access_control.codes import Reason
 from access_control.history import history_of
 from access_control.ledger import Act
 from access_control.models import Staff
-from access_control.vault.errors import VaultError
+from access_control.vault.errors import Destroyed, NoKey, SealBroken
 from access_control.vault.fields import SealedField
 from access_control.vault.ring import KeyRing, categories_of, keys_for
 from members.events import Event
@@ -110,6 +110,6 @@ def _changes(model: type[Any], before: Any, after: Any, ring: KeyRing) -> list[C
 def _same_text(before: Any, after: Any, name: str, ring: KeyRing) -> bool:
     try:
         return ring.open_sealed(before, name) == ring.open_sealed(after, name)
-    except VaultError:
+    except (Destroyed, NoKey, SealBroken):
         # One of the two is destroyed or broken: it cannot be known, so it is shown as a change.
         return False
