@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import environ
 import psycopg
@@ -18,12 +19,20 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     """A cluster that has been started once, in a path with a space."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("a b") / "var" / "postgres")
-    server.start()
-    yield server
-    server.stop()
+    with TemporaryDirectory(prefix="console cluster ") as name:
+        server = EmbeddedServer(Path(name) / "var" / "postgres")
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def place():
+    """An empty directory. pytest's own stand under one that each new session closes to the server's user again."""
+    with TemporaryDirectory(prefix="console-cluster-") as name:
+        yield Path(name)
 
 
 @pytest.fixture
@@ -35,9 +44,9 @@ def server(cluster):
 
 
 @pytest.fixture
-def untouched(tmp_path):
+def untouched(place):
     """A server that has never been started."""
-    server = EmbeddedServer(tmp_path / "postgres")
+    server = EmbeddedServer(place / "postgres")
     yield server
     server.stop()
 
@@ -145,8 +154,8 @@ def test_a_first_start_that_was_killed_is_begun_again(untouched):
     assert not partial.exists()
 
 
-def test_a_path_too_long_for_a_socket_gets_a_private_place_that_goes_with_the_server(tmp_path):
-    server = EmbeddedServer(tmp_path / ("long " * 20) / "postgres")
+def test_a_path_too_long_for_a_socket_gets_a_private_place_that_goes_with_the_server(place):
+    server = EmbeddedServer(place / ("long " * 20) / "postgres")
     server.start()
     try:
         assert server.socket_directory.parent == Path("/tmp")
@@ -158,8 +167,8 @@ def test_a_path_too_long_for_a_socket_gets_a_private_place_that_goes_with_the_se
     assert not server.socket_directory.exists()
 
 
-def test_a_socket_place_that_somebody_else_has_opened_is_refused(tmp_path):
-    server = EmbeddedServer(tmp_path / ("long " * 20) / "postgres")
+def test_a_socket_place_that_somebody_else_has_opened_is_refused(place):
+    server = EmbeddedServer(place / ("long " * 20) / "postgres")
     server.socket_directory.mkdir()
     server.socket_directory.chmod(0o777)
     try:
@@ -242,8 +251,8 @@ def test_an_error_of_the_database_puts_no_value_into_the_log(server):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the cluster to another user")
-def test_directories_above_the_cluster_can_be_passed_through_and_not_listed(tmp_path):
-    closed = tmp_path / "closed"
+def test_directories_above_the_cluster_can_be_passed_through_and_not_listed(place):
+    closed = place / "closed"
     closed.mkdir(mode=0o700)
     server = EmbeddedServer(closed / "postgres")
     server.start()

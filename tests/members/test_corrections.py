@@ -141,7 +141,7 @@ def test_two_items_of_one_row_are_pending_side_by_side(agent, identified, hanako
     [
         ("contact.email", "hanako..y@example.net"),
         ("contact.email", "not an address"),
-        ("contact.phone", "03-12"),
+        ("contact.phone", "03-99"),
         ("member.birth_date", "1980-02-30"),
         ("member.sex", "  "),
         ("addressee.postcode", "12-34"),
@@ -238,9 +238,7 @@ def test_applying_changes_the_value_ends_the_suspension_and_says_why(agent, iden
     assert (applied.superseded_category, applied.superseded_generation) == (Category.CONTACT, 1)
     assert Suspension.objects.get().ended_at
     assert decide(hanako, item="contact.email", row=mail.pk, purpose=Purpose.NOTICE).allowed
-    assert events_of(hanako)[-2:] == [Event.CORRECTION_APPLIED, Event.NOTICE_QUEUED] or Event.CORRECTION_APPLIED in (
-        events_of(hanako)
-    )
+    assert events_of(hanako)[-2:] == [Event.CORRECTION_APPLIED, Event.NOTICE_QUEUED]
     row = last(mail)
     assert (row.history_type, row.history_user_id, row.history_case_id) == ("~", agent.pk, identified.pk)
     assert row.history_change_reason == Reason.ASKED
