@@ -14,6 +14,8 @@ from django.utils.translation import ngettext
 
 from access_control import policies, services
 from access_control.accounts import actor_of
+from access_control.checks import all_events
+from access_control.codes import Reason
 from access_control.models import Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
 
@@ -165,20 +167,48 @@ class StaffAdmin(ReadOnlyAdmin):
         obj._state.adding = False
 
 
+class EventFilter(admin.SimpleListFilter):
+    """Events in words."""
+
+    title = _("event")
+    parameter_name = "event"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Every declared event."""
+        return sorted(all_events().items(), key=lambda pair: pair[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The events chosen; an unknown one is none."""
+        return queryset.filter(event=self.value()) if self.value() else queryset
+
+
 @admin.register(LedgerEvent)
 class LedgerAdmin(ReadOnlyAdmin):
     """Who did what. Reading only."""
 
     list_display = ("sequence", "at", "event_name", "who", "subject_short", "reason_name", "purpose", "count")
-    list_filter = ("event", "purpose")
+    list_filter = (EventFilter, "purpose")
     ordering = ("-sequence",)
+    fields = readonly_fields = (
+        *(
+            "sequence",
+            "id",
+            "at",
+            "event_name",
+            "who",
+            "subject_short",
+            "subject_kind",
+            "case",
+            "purpose",
+            "item_names",
+        ),
+        *("reason_name", "note", "count", "request_id", "address", "os_user", "os_host", "restore_epoch", "xid"),
+    )
     sortable_by = ("sequence",)
 
     @admin.display(description=_("event"))
     def event_name(self, row: LedgerEvent) -> str:
         """The event in words."""
-        from access_control.checks import all_events
-
         return all_events().get(row.event, row.event)
 
     @admin.display(description=_("who"))
@@ -191,9 +221,12 @@ class LedgerAdmin(ReadOnlyAdmin):
         """The end of the subject's id: enough to compare, too little to call anybody."""
         return f"…{row.subject.hex[-8:]}" if row.subject else "—"
 
+    @admin.display(description=_("items"))
+    def item_names(self, row: LedgerEvent) -> str:
+        """Item codes; docs/codes.md says what each is."""
+        return ", ".join(row.items) or "—"
+
     @admin.display(description=_("reason"))
     def reason_name(self, row: LedgerEvent) -> str:
         """The reason in words when it is a reason code; a refusal code as it is."""
-        from access_control.codes import Reason
-
         return str(Reason(row.reason).label) if row.reason in Reason.values else row.reason

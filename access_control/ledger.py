@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
@@ -47,9 +48,13 @@ class Act:
         count: int = 1,
         event_id: uuid.UUID | None = None,
     ) -> uuid.UUID:
-        """Append an event to the ledger; returns its id. Values are never recorded, only ids, codes and item codes."""
+        """Append an event to the ledger; returns its id. Values are never recorded, only ids, codes and item codes.
+
+        Raises ValueError for an event that no app declares.
+        """
         from access_control.models import LedgerEvent
 
+        _require_declared(event)
         row = LedgerEvent(
             id=event_id or new_id(),
             event=str(event),
@@ -68,6 +73,7 @@ class Act:
         """Append one event per member of ``subjects``, with one COPY."""
         from access_control.models import LedgerEvent
 
+        _require_declared(event)
         who = self._who()
         names = ["id", "event", "subject", "subject_kind", "items", "count", *who]
         copy_rows(
@@ -103,6 +109,18 @@ class Act:
                     str(current_request().id),
                 ],
             )
+
+
+@cache
+def _declared() -> frozenset[str]:
+    from access_control.checks import all_events
+
+    return frozenset(all_events())
+
+
+def _require_declared(event: str) -> None:
+    if str(event) not in _declared():
+        raise ValueError(f"No app declares the event {event}.")
 
 
 _under_way: ContextVar[Act | None] = ContextVar("act", default=None)

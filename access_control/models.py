@@ -32,7 +32,7 @@ class Entity(models.Model):
     """A company of the group, and what it handles (P12)."""
 
     code = models.CharField(_("code"), max_length=2, primary_key=True)
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("company name"), max_length=100)
     handles = models.CharField(_("what it handles"), max_length=200, blank=True)
 
     class Meta:
@@ -64,7 +64,7 @@ class Person(models.Model):
     display_name = models.CharField(_("name shown"), max_length=60)
     entity = models.ForeignKey(Entity, models.PROTECT, verbose_name=_("entity"))
     access_class = models.CharField(_("access class"), max_length=10, choices=AccessClass.choices, blank=True)
-    joined_on = models.DateField(_("joined on"))
+    joined_on = models.DateField(_("with the company since"))
     left_on = models.DateField(_("left on"), null=True, blank=True)
 
     history = tracked()
@@ -116,7 +116,7 @@ class Staff(AbstractBaseUser):
     role = models.CharField(_("role"), max_length=20, choices=Role.choices)
     epoch = models.IntegerField(_("epoch"), default=1, editable=False)
     is_active = models.BooleanField(_("active"), default=True)
-    created = models.DateTimeField(_("opened"), auto_now_add=True)
+    created = models.DateTimeField(_("account opened"), auto_now_add=True)
     # The ledger says who signed in when; a column would have to be written outside any act.
     last_login = None
 

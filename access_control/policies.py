@@ -59,8 +59,11 @@ def can(actor: Any, action: str, target: models.Model | None = None) -> bool:
     return restrict(type(target)._default_manager.filter(pk=target.pk), actor, action).exists()
 
 
-def live_grant(actor: Any, action: str, target: models.Model) -> Any:
-    """The grant by which ``actor`` may do ``action`` on ``target``. Raises PermissionDenied when there is none."""
+def live_grant(actor: Any, action: str, target: models.Model, **by: Any) -> Any:
+    """The grant, narrowed ``by`` its columns, that lets ``actor`` do ``action`` on ``target``.
+
+    Raises PermissionDenied when there is none.
+    """
     grants = grant_model_for(type(target))
     if grants is None or not may(actor, action):
         raise PermissionDenied
@@ -72,6 +75,7 @@ def live_grant(actor: Any, action: str, target: models.Model) -> Any:
             user=actor,
             permission__codename=codename,
             permission__content_type__app_label=app_label,
+            **by,
         )
         .order_by("-opened_at")
         .first()

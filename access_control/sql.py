@@ -112,8 +112,14 @@ def statements(columns_of: dict[str, set[str]]) -> str:
         if table in histories or table in {"access_control_installation", "django_migrations"}:
             continue
         found = own.get(table)
-        if getattr(found, "append_only", False):
-            lines.append(f"GRANT INSERT ON {table} TO {app}, {purger};")
+        if found is not None and getattr(found, "append_only", False):
+            # Not on the key that the database counts: OVERRIDING SYSTEM VALUE and COPY would choose a place in it.
+            chosen = ", ".join(
+                f'"{field.column}"'
+                for field in found._meta.concrete_fields
+                if field.column in columns_of[table] and not isinstance(field, models.AutoField)
+            )
+            lines.append(f"GRANT INSERT ({chosen}) ON {table} TO {app}, {purger};")
         elif found is not None:
             lines.append(f"GRANT INSERT, UPDATE ON {table} TO {app};")
             lines.append(f"GRANT INSERT, UPDATE, DELETE ON {table} TO {purger};")
@@ -133,6 +139,17 @@ def statements(columns_of: dict[str, set[str]]) -> str:
         if getattr(model, "append_only", False) and table != "access_control_ledgerevent":
             lines.append(_append_only(table))
         lines += getattr(model, "database_rules", ())
+    # A trigger fires without EXECUTE; with it, a role could hang these on a table of its own and forge history.
+    lines.append(
+        """DO $$
+DECLARE one regprocedure;
+BEGIN
+  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
+                AND prorettype = 'trigger'::regtype LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
+  END LOOP;
+END $$;"""
+    )
     return "\n".join(lines)
 
 

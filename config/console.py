@@ -70,7 +70,7 @@ class ConsoleSite(AdminSite):
         view = PasswordChangeView.as_view(
             form_class=OwnPasswordForm,
             success_url=reverse("admin:password_change_done", current_app=self.name),
-            template_name="admin/password_change_form.html",
+            template_name="registration/password_change_form.html",
             extra_context={**self.each_context(request), **(extra_context or {})},
         )
         request.current_app = self.name

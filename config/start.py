@@ -56,7 +56,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
         ],
         # Work left by somebody who may no longer act is everybody's.
         "left_behind": list(
-            seen.filter(Q(owner__is_active=False) | Q(owner__person__left_on__isnull=False)).order_by("due_on")[:MOST]
+            policies.restrict(Case.objects.left_behind(), request.user, "members.view_case").order_by("due_on")[:MOST]
         ),
         "notices_failed": Notice.objects.filter(state=Notice.State.FAILED, case__in=mine.values("pk")).count(),
     }

@@ -175,7 +175,7 @@ class Recipient(models.Model):
         CONTRACTOR = "contractor", _("contractor")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    name = models.CharField(_("name"), max_length=100, unique=True)
+    name = models.CharField(_("company name"), max_length=100, unique=True)
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
 
     class Meta:
@@ -194,8 +194,8 @@ class Engagement(models.Model):
     items = ArrayField(models.CharField(max_length=60), verbose_name=_("items"))
     purposes = ArrayField(models.SmallIntegerField(choices=Purpose.choices), verbose_name=_("purposes"))
     announced_on = models.DateField(_("announced"))
-    starts_on = models.DateField(_("from"))
-    ends_on = models.DateField(_("to"))
+    starts_on = models.DateField(_("starting on"))
+    ends_on = models.DateField(_("ending on"))
 
     class Meta:
         verbose_name = _("engagement")

@@ -3,7 +3,6 @@
 import datetime
 
 from django.db import connection
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -54,8 +53,7 @@ def _not_applied(now: datetime.datetime) -> Measured:
 
 
 def _left_behind(now: datetime.datetime) -> Measured:
-    departed = Q(owner__is_active=False) | Q(owner__person__left_on__isnull=False)
-    return counted(Case.objects.filter(departed, state=Case.State.OPEN), name="reference")
+    return counted(Case.objects.left_behind(), name="reference")
 
 
 CONTROLS = (

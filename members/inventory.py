@@ -28,7 +28,7 @@ class Item:
     group: int
     category: Category
     mask: Mask
-    clean: Callable[[str], str]
+    clean: Callable[[str, str], str]
     immutable: bool = False
     source: str = "the member"
     collected: str = "on joining, or on My Page"
@@ -37,25 +37,33 @@ class Item:
         return hash(self.code)
 
 
-def _text(text: str) -> str:
+def _text(text: str, country: str = "JP") -> str:
     """Trimmed; refuses emptiness."""
     if not (trimmed := text.strip()):
         raise normal_forms.NotNormal("empty", _("Type something."))
     return trimmed
 
 
-def _iso_date(text: str) -> str:
+def _iso_date(text: str, country: str = "JP") -> str:
     return normal_forms.date(text).isoformat()
 
 
-def _telephone(text: str) -> str:
-    normal_forms.phone(text)
+def _telephone(text: str, country: str = "JP") -> str:
+    normal_forms.phone(text, country)
     return text.strip()
 
 
-def _postcode(text: str) -> str:
-    digits = normal_forms.postcode(text)
-    return f"{digits[:3]}-{digits[3:]}" if len(digits) == 7 else digits
+def _postcode(text: str, country: str = "JP") -> str:
+    digits = normal_forms.postcode(text, country)
+    return f"{digits[:3]}-{digits[3:]}" if country == "JP" else digits
+
+
+def _mail(text: str, country: str = "JP") -> str:
+    return normal_forms.new_mail(text)
+
+
+def _last_four(text: str, country: str = "JP") -> str:
+    return normal_forms.last_four(text)
 
 
 _I, _C, _D, _P, _F, _L = (
@@ -75,8 +83,8 @@ BIRTH_DATE = Item("member.birth_date", _("date of birth"), 5, _F, Mask.DATE, _is
 SEX = Item("member.sex", _("sex"), 5, _F, Mask.ALL, _text)
 OCCUPATION = Item("member.occupation", _("occupation"), 5, _F, Mask.ALL, _text)
 
-EMAIL = Item("contact.email", _("e-mail address"), 2, _C, Mask.MAIL, normal_forms.new_mail)
-MOBILE_EMAIL = Item("contact.mobile_email", _("mobile e-mail address"), 2, _C, Mask.MAIL, normal_forms.new_mail)
+EMAIL = Item("contact.email", _("e-mail address"), 2, _C, Mask.MAIL, _mail)
+MOBILE_EMAIL = Item("contact.mobile_email", _("mobile e-mail address"), 2, _C, Mask.MAIL, _mail)
 PHONE = Item("contact.phone", _("telephone number"), 2, _C, Mask.PHONE, _telephone)
 MOBILE = Item("contact.mobile", _("mobile telephone number"), 2, _C, Mask.PHONE, _telephone)
 FAX = Item("contact.fax", _("fax number"), 2, _C, Mask.PHONE, _telephone)
@@ -90,13 +98,11 @@ ADDRESSEE_PHONE = Item("addressee.phone", _("addressee's telephone number"), 3, 
 
 CARD_TOKEN = Item("payment.card_token", _("card token"), 4, _P, Mask.ALL, _text, source="the settlement agency")
 CARD_BRAND = Item("payment.card_brand", _("card brand"), 4, _P, Mask.ALL, _text)
-CARD_LAST_FOUR = Item("payment.card_last_four", _("card, last four digits"), 4, _P, Mask.ALL, normal_forms.last_four)
+CARD_LAST_FOUR = Item("payment.card_last_four", _("card, last four digits"), 4, _P, Mask.ALL, _last_four)
 CARD_EXPIRY = Item("payment.card_expiry", _("card expiry"), 4, _P, Mask.ALL, _text)
 BANK = Item("payment.bank", _("bank"), 4, _P, Mask.ALL, _text)
 BRANCH = Item("payment.branch", _("bank branch"), 4, _P, Mask.ALL, _text)
-ACCOUNT_LAST_FOUR = Item(
-    "payment.account_last_four", _("bank account, last four digits"), 4, _P, Mask.ALL, normal_forms.last_four
-)
+ACCOUNT_LAST_FOUR = Item("payment.account_last_four", _("bank account, last four digits"), 4, _P, Mask.ALL, _last_four)
 HOLDER = Item("payment.holder", _("account holder"), 4, _P, Mask.NAME, _text)
 PAYMENT_MOBILE = Item("payment.mobile", _("mobile number used for payment"), 4, _P, Mask.PHONE, _telephone)
 
@@ -177,7 +183,6 @@ CLEAR: dict[str, str] = {
     "consent.OurRule.item": "an item code",
     "consent.OurRule.why": "a rule of the company",
     "consent.ConsentEvent.screen_hash": "hash of the screen shown, the same for everybody who saw it",
-    "consent.PolicyVersion.change_reason_en": "published text",
     "consent.Recipient.name": "a company",
     "consent.Engagement.items": "item codes",
     "consent.Engagement.purposes": "purpose codes",

@@ -25,9 +25,9 @@ from members.services.finding import find
 from members.services.identity import check_identity
 
 ENTITIES = (
-    ("sg", "シンガポール本社", "会員情報の管理 / manages member data"),
-    ("jp", "日本オフィス", "日本サイトの会員対応 / serves members of the Japanese site"),
-    ("kr", "韓国オフィス", "韓国サイトの会員対応 / serves members of the Korean site"),
+    ("sg", "シンガポール本社", "会員情報の管理"),
+    ("jp", "日本オフィス", "日本サイトの会員対応"),
+    ("kr", "韓国オフィス", "韓国サイトの会員対応"),
 )
 # (employee number, name, entity, access class, username, role)
 STAFF = (
@@ -106,9 +106,7 @@ def load_company() -> None:
             Entity.objects.get_or_create(code=code, defaults={"name": name, "handles": handles})
         if not PolicyVersion.objects.exists():
             publish_revision_2016(actor=None)
-        OurRule.objects.get_or_create(
-            item="member.sex", purpose=8, defaults={"why": "性別による勧誘はしない / no advertising by sex"}
-        )
+        OurRule.objects.get_or_create(item="member.sex", purpose=8, defaults={"why": "性別による勧誘はしない"})
         for name, kind in (
             ("あおぞら便", "carrier"),
             ("みずほし決済", "settlement"),

@@ -25,6 +25,7 @@ from access_control.codes import Purpose, Reason
 from access_control.ids import new_id
 from access_control.ledger import Act, acting
 from access_control.models import Staff
+from access_control.vault.errors import VaultError
 from access_control.vault.fields import SealedField
 from access_control.vault.ring import keys_for
 from consent.events import Event
@@ -100,14 +101,12 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
     # 1. Check, record, commit.
     with acting(actor, reason=Reason.DAILY_WORK, case=case.pk, durable=True) as act:
         try:
-            grant = policies.live_grant(actor, "members.reveal_member", member)
+            grant = policies.live_grant(actor, "members.reveal_member", member, case=case)
         except PermissionDenied:
             closed = case.state == Case.State.CLOSED and case.owner_id == actor.pk and case.member_id == member.pk
             decision = Decision(Code.CASE_CLOSED if closed else Code.NO_GRANT)
         if grant is not None:
-            if grant.case_id != case.pk:
-                decision = Decision(Code.NO_GRANT)
-            elif item.category not in grant.categories:
+            if item.category not in grant.categories:
                 decision = Decision(Code.OTHER_PURPOSE)
             else:
                 decision = decide(member, item=item.code, row=row, purpose=purpose, case=case.pk)
@@ -136,21 +135,31 @@ def use(
     reason: str,
     case: uuid.UUID | None = None,
 ) -> str:
-    """The system uses a value: ``sealed.field``, judged as ``item`` of ``row``. Raises Refused (recorded)."""
-    with acting(None, reason=reason, case=case) as act:
+    """The system uses a value: ``sealed.field``, judged as ``item`` of ``row``. Raises Refused (recorded), VaultError.
+
+    The member row stays locked from the judgement to the opening, so a suspension or a destruction comes before or
+    after, never between. The text is returned only once the event is committed.
+    """
+    text, failure = "", None
+    with acting(None, reason=reason, case=case, durable=True) as act:
+        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
         decision = decide(member, item=item, row=row, purpose=purpose, case=case)
         if decision.allowed:
             event = act.record(Event.USED, subject=member.pk, items=[item], purpose=purpose)
+            category = sealed._meta.get_field(field).item_for(sealed).category
+            try:
+                with keys_for([member.pk], [category], event=event) as ring:
+                    text = ring.open_sealed(sealed, field)
+            except VaultError as error:
+                # The vault has its record of the fetch, so the event stays as well.
+                failure = error
         else:
             _refuse(act, Event.USE_REFUSED, member, item, purpose, decision)
+    if failure is not None:
+        raise failure
     if not decision.allowed:
         raise Refused(decision)
-    with transaction.atomic():
-        # A destruction waits for a use in flight.
-        Member.objects.select_for_update(no_key=True).get(pk=member.pk)
-        category = sealed._meta.get_field(field).item_for(sealed).category
-        with keys_for([member.pk], [category], event=event) as ring:
-            return ring.open_sealed(sealed, field)
+    return text
 
 
 def _basis(
@@ -183,11 +192,18 @@ def provide(
     case: Case | None = None,
     batch: uuid.UUID | None = None,
 ) -> Handed:
-    """Hand ``what`` (row id, field) to ``recipient``; the provision is recorded first. Raises Refused (recorded)."""
+    """Hand ``what`` (row id, field) to ``recipient``, locked, recorded and committed as in :func:`use`.
+
+    Raises Refused (recorded), NothingThere, VaultError.
+    """
     now = timezone.now()
+    if not what:
+        raise NothingThere
     located = [(row_id, field, *locate(member, row_id, field)) for row_id, field in what]
     items = sorted({item.code for _row, _field, _target, item in located})
-    with acting(actor, reason=reason, case=case.pk if case else None) as act:
+    handed, failure = None, None
+    with acting(actor, reason=reason, case=case.pk if case else None, durable=True) as act:
+        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
         engagement, decision = _basis(recipient, items, purpose, basis, timezone.localdate(now))
         for row_id, _field, _target, item in located:
             if decision.allowed:
@@ -206,13 +222,18 @@ def provide(
                 at=now,
                 batch=batch or new_id(),
             )
+            try:
+                with keys_for([member.pk], {item.category for *_rest, item in located}, event=event) as ring:
+                    values = {
+                        (row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located
+                    }
+                handed = Handed(provision.pk, reference.reference, values)
+            except VaultError as error:
+                failure = error
         else:
-            _refuse(act, Event.PROVISION_REFUSED, member, items[0] if items else "", purpose, decision)
-    if not decision.allowed:
+            _refuse(act, Event.PROVISION_REFUSED, member, items[0], purpose, decision)
+    if failure is not None:
+        raise failure
+    if handed is None:
         raise Refused(decision)
-    with transaction.atomic():
-        Member.objects.select_for_update(no_key=True).get(pk=member.pk)
-        categories = {item.category for *_rest, item in located}
-        with keys_for([member.pk], categories, event=event) as ring:
-            values = {(row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located}
-    return Handed(provision.pk, reference.reference, values)
+    return handed

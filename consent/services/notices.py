@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 
 from django.core import mail
-from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -19,6 +18,8 @@ from members.mail import NoMailServer
 from members.models import Notice
 
 MOST_ATTEMPTS = 5
+# Longer than any mail server may take to answer.
+LONGEST_SENDING = datetime.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,20 +33,20 @@ class Sent:
 
 
 def send_notices(*, most: int = 500) -> Sent:
-    """Send what is queued, oldest first, each in its own transaction; a bad one does not stop the others."""
+    """Send what is queued, oldest first; a bad one does not stop the others.
+
+    Each notice is claimed, and the claim committed, before the server is asked: two senders share the queue, and one
+    that dies leaves a notice "being sent", which is closed as interrupted rather than sent twice.
+    """
     outcomes: dict[str, int] = dict.fromkeys(("sent", "refused", "failed", "waiting"), 0)
-    queued = Notice.objects.filter(state=Notice.State.QUEUED).order_by("queued_at").values_list("pk", flat=True)
-    for pk in list(queued[:most]):
-        with transaction.atomic():
-            # Two senders at once share the queue: whoever comes second passes the locked ones over.
-            notice = (
-                Notice.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
-                .select_related("member", "case")
-                .filter(pk=pk, state=Notice.State.QUEUED)
-                .first()
-            )
-            if notice is not None:
-                outcomes[_send(notice, now=timezone.now())] += 1
+    now = timezone.now()
+    for notice in Notice.objects.filter(state=Notice.State.SENDING, claimed_at__lt=now - LONGEST_SENDING)[:most]:
+        outcomes[_close(notice, Notice.State.FAILED, "Interrupted", now=now)] += 1
+    queued = Notice.objects.filter(state=Notice.State.QUEUED).order_by("queued_at").select_related("member", "case")
+    for notice in list(queued[:most]):
+        waits = Notice.objects.filter(pk=notice.pk, state=Notice.State.QUEUED)
+        if waits.update(state=Notice.State.SENDING, claimed_at=now):
+            outcomes[_send(notice, now=now)] += 1
     return Sent(**outcomes)
 
 
@@ -69,16 +70,22 @@ def _send(notice: Notice, *, now: datetime.datetime) -> str:
     try:
         mail.EmailMessage(subject, body, to=[address]).send()
     except NoMailServer:
-        return "waiting"
+        return _wait(notice)
     except (OSError, ValueError) as error:
         # The server's reply may quote the address, so only the kind of failure is kept.
         notice.attempts += 1
         if notice.attempts >= MOST_ATTEMPTS:
             return _close(notice, Notice.State.FAILED, type(error).__name__, now=now)
         notice.failure = type(error).__name__
-        notice.save(update_fields=["attempts", "failure"])
-        return "waiting"
+        return _wait(notice)
     return _close(notice, Notice.State.SENT, "", now=now)
+
+
+def _wait(notice: Notice) -> str:
+    """Back to the queue."""
+    notice.state, notice.claimed_at = Notice.State.QUEUED, None
+    notice.save(update_fields=["state", "claimed_at", "attempts", "failure"])
+    return "waiting"
 
 
 def _close(notice: Notice, state: str, failure: str, *, now: datetime.datetime) -> str:

@@ -12,6 +12,7 @@ from access_control.grants import GrantBase
 from access_control.history import tracked
 from access_control.ids import new_id
 from access_control.models import Staff
+from access_control.roles import PERMISSIONS
 from access_control.vault.fields import SealedField
 from members import inventory
 from members.models.people import Member
@@ -24,6 +25,25 @@ def new_reference() -> str:
     """A case reference for the telephone: eight random letters and digits as ``XXXX-XXXX`` (40 bits)."""
     letters = "".join(secrets.choice(_ALPHABET) for _once in range(8))
     return f"{letters[:4]}-{letters[4:]}"
+
+
+def _left_behind() -> Q:
+    """Cases whose agent may no longer work on any: they are everybody's."""
+    able = [role for role, names in PERMISSIONS.items() if "members.work_case" in names]
+    return (
+        Q(owner__is_active=False)
+        | Q(owner__person__left_on__isnull=False)
+        | Q(owner__person__access_class="")
+        | ~Q(owner__role__in=able)
+    )
+
+
+class CaseQuerySet(models.QuerySet["Case"]):
+    """Cases by state."""
+
+    def left_behind(self) -> "CaseQuerySet":
+        """Open cases whose agent may no longer work on any."""
+        return self.filter(_left_behind(), state=Case.State.OPEN)
 
 
 class Case(models.Model):
@@ -63,7 +83,7 @@ class Case(models.Model):
     channel = models.CharField(_("channel"), max_length=10, choices=Channel.choices)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.OPEN)
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"), null=True, blank=True)
-    owner = models.ForeignKey(Staff, models.PROTECT, verbose_name=_("agent"), related_name="+")
+    owner = models.ForeignKey(Staff, models.PROTECT, verbose_name=_("handled by"), related_name="+")
     arrived_at = models.DateTimeField(_("arrived"))
     due_on = models.DateField(_("due on"))
     identified_at = models.DateTimeField(_("identified"), null=True, blank=True)
@@ -73,6 +93,7 @@ class Case(models.Model):
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices, blank=True)
 
     history = tracked()
+    objects = CaseQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("case")
@@ -113,7 +134,7 @@ class Case(models.Model):
 
         if policies.may(actor, "members.oversee_case") and action == "members.view_case":
             return Q()
-        return Q(owner=actor) | Q(owner__is_active=False) | Q(owner__person__left_on__isnull=False)
+        return Q(owner=actor) | _left_behind()
 
 
 class MemberGrant(GrantBase):
@@ -281,6 +302,7 @@ class Notice(models.Model):
         """Life of a notice."""
 
         QUEUED = "queued", _("queued")
+        SENDING = "sending", _("being sent")
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
         REFUSED = "refused", _("refused by the gate")
@@ -296,7 +318,9 @@ class Notice(models.Model):
     # What was corrected; named in the text, its value is not.
     about = models.CharField(_("about"), max_length=60)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
-    queued_at = models.DateTimeField(_("queued"))
+    queued_at = models.DateTimeField(_("queued at"))
+    # Set and committed before the server is asked, so that a crash never sends a notice twice.
+    claimed_at = models.DateTimeField(_("taken up"), null=True, blank=True)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
     attempts = models.SmallIntegerField(_("attempts"), default=0)
     failure = models.CharField(_("why it failed"), max_length=80, blank=True)

@@ -8,7 +8,6 @@ import datetime
 import uuid
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -16,14 +15,14 @@ from access_control import policies
 from access_control.codes import Reason
 from access_control.ledger import Act, acting
 from access_control.models import Staff
-from access_control.vault import store
+from access_control.vault import seal, store
 from access_control.vault.categories import Category
 from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION
 from access_control.vault.ring import KeyRing, add_keys, keys_for
 from access_control.vault.seal import KeyRef
 from members.events import Event
-from members.intake import NewMember
+from members.intake import COUNTRY_OF, NewMember
 from members.inventory import ITEMS, Item
 from members.lookups import MAILS, shared_lookups
 from members.models import DATA_MODELS, Case, ContactPoint, Correction, Member, Notice, Suspension
@@ -80,8 +79,7 @@ def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
 def _may_correct(case: Case, actor: Staff) -> Member:
     if case.member is None or case.identified_at is None:
         raise NotIdentified
-    if not policies.can(actor, "members.correct_member", case.member):
-        raise PermissionDenied
+    policies.live_grant(actor, "members.correct_member", case.member, case=case)
     return Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
 
 
@@ -99,7 +97,7 @@ def ask_correction(
     if wanted.immutable:
         raise ImmutableItem
     refuse_forbidden_numbers(text)
-    value = wanted.clean(text)
+    value = wanted.clean(text, COUNTRY_OF.get(case.member.entity_id, "JP") if case.member else "JP")
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:
         case = lock_case(case.pk, actor=actor)
@@ -145,15 +143,17 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
             target, field = _locate(member, item, correction.row)
             old_value = ring.open_sealed(target, field)
             new_value = ring.open_sealed(correction, "proposed")
-            old_generation = ring.current_generation(member.pk, item.category)
+            # Not the newest: an interrupted try may have left one above it that holds nothing.
+            old_generation = seal.header(getattr(target, field).blob)[1]
             _seal_again(member, item, target, field, new_value, ring, now)
             after = stored_people([member.pk], ring)[member.pk]
             _queue_notices(case, correction, old_value, new_value, ring, act=act, now=now)
-        _move_lookups(member, before, after)
         correction.state, correction.reason, correction.decided_at = Correction.State.APPLIED, str(reason), now
         correction.superseded_category, correction.superseded_generation = item.category, old_generation
         correction.save(update_fields=["state", "reason", "decided_at", "superseded_category", "superseded_generation"])
         _end_suspension(correction, now)
+        # Last, because the vault commits at once.
+        _move_lookups(member, before, after)
     return correction
 
 

