@@ -97,6 +97,9 @@ def _database(variable: str, database: str) -> dict[str, object]:
     config = env.db_url_config(database_url(variable, database, CONSOLE_DB_ROLE))
     if "postgresql" not in str(config["ENGINE"]):
         raise ImproperlyConfigured(f"{variable} must be a postgres:// URL. No other database can hold the guarantees.")
+    # A socket directory stands in the query of a URL; Django and its tools look for it in HOST.
+    options = dict(config.get("OPTIONS", {}))
+    config |= {"HOST": options.pop("host", config["HOST"]), "OPTIONS": options}
     return {**config, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
 
 

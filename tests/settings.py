@@ -21,8 +21,9 @@ if not os.environ.get("DATABASE_URL"):
     _server = embedded.EmbeddedServer(Path(_files.name) / "postgres")
     embedded.default_server = lambda: _server
     _server.start()
+    # What is registered last runs first: the server stops before its files go.
+    atexit.register(_files.cleanup)
     atexit.register(_server.stop)
-atexit.register(_files.cleanup)
 
 from config.settings import *  # noqa: E402, F403
 from config.settings import CONSOLE_KEYRING  # noqa: E402
