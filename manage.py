@@ -7,7 +7,7 @@ import sys
 # The role a command connects as. Whatever is not named runs as the *app* role, which owns nothing.
 ROLE_OF = {"migrate": "owner", "setup_roles": "owner", "run_purge": "purger"}
 # Commands that never open a database; everything else gets the embedded server when no DATABASE_URL is set.
-WITHOUT_DATABASE = {"check", "makemigrations", "makemessages", "collectstatic", "help", "version", "make_keyring"}
+WITHOUT_DATABASE = {"check", "makemigrations", "makemessages", "collectstatic", "help", "version"}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ the ledger and keep immutable items.
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.db import connections, models
+from django.db import connections, models, transaction
 
 from access_control.history import copied_columns, history_of, trigger_sql
 from access_control.vault.fields import SealedField
@@ -83,6 +83,22 @@ CREATE OR REPLACE TRIGGER immutable BEFORE UPDATE ON {table}
 """
 
 
+def _sealed(model: type[models.Model]) -> str:
+    """Whatever way a value comes, a sealed column takes blobs only: format, category, whole blocks (vault/seal.py)."""
+    table = model._meta.db_table
+    columns = [field.column for field in model._meta.concrete_fields if isinstance(field, SealedField)]
+    return "\n".join(
+        f"""DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = 'sealed_{column}' AND conrelid = '{table}'::regclass) THEN
+    ALTER TABLE {table} ADD CONSTRAINT "sealed_{column}" CHECK (
+      "{column}" IS NULL OR (length("{column}") >= 70 AND (length("{column}") - 38) % 32 = 0
+        AND get_byte("{column}", 0) = 1 AND get_byte("{column}", 1) BETWEEN 1 AND 7));
+  END IF;
+END $$;"""
+        for column in columns
+    )
+
+
 def statements(columns_of: dict[str, set[str]]) -> str:
     """Everything to lay, for the tables (name → columns) that exist."""
     names = role_names()
@@ -136,6 +152,7 @@ def statements(columns_of: dict[str, set[str]]) -> str:
             lines += [trigger_sql(model), _always_identity(target, "history_id"), _append_only(target)]
         if columns := immutable_columns(model):
             lines.append(_immutable(model, columns))
+        lines.append(_sealed(model))
         if getattr(model, "append_only", False) and table != "access_control_ledgerevent":
             lines.append(_append_only(table))
         lines += getattr(model, "database_rules", ())
@@ -172,4 +189,5 @@ def lay_after_migrate(sender: AppConfig, *, using: str, **_: Any) -> None:
         columns_of: dict[str, set[str]] = {}
         for table, column in cursor.fetchall():
             columns_of.setdefault(table, set()).add(column)
-        cursor.execute(statements(columns_of))
+        with transaction.atomic(using=using):
+            cursor.execute(statements(columns_of))

@@ -49,6 +49,13 @@ class Sealed:
     def __repr__(self) -> str:
         return "<Sealed>"
 
+    def __copy__(self) -> "Sealed":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Sealed":
+        # Forms and the admin copy initial data; a copy in the same process carries nothing away.
+        return self
+
     def __reduce__(self) -> Any:
         # Caches, sessions and job arguments serialise by pickling; nothing sealed may travel that way.
         raise TypeError("a sealed value is not pickled")
@@ -116,7 +123,7 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         """The ciphertext as the driver wants it."""
-        blob = value if prepared or isinstance(value, bytes) else self.get_prep_value(value)
+        blob = value if prepared else self.get_prep_value(value)
         return None if blob is None else connection.Database.Binary(blob)
 
     def value_to_string(self, obj: Any) -> str:

@@ -5,7 +5,6 @@ A key service would replace :func:`keyring`; nothing else reads the file. No key
 """
 
 import base64
-import binascii
 import dataclasses
 import json
 import os
@@ -20,6 +19,7 @@ from access_control.vault.errors import KeyringError
 
 FILE_FORMAT = 1
 KEY_BYTES = 32
+PUT_BACK = "Put back the keyring from its backup."
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -67,25 +67,25 @@ def load(path: Path) -> Keyring:
             raise KeyringError(f"{path} can be read by others (mode {stat.S_IMODE(mode):o}). Run: chmod 600 on it.")
         document = json.loads(path.read_text())
     except FileNotFoundError:
-        raise KeyringError(
-            f"{path} is missing. Put back the keyring from its backup; on a new installation run make_keyring."
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise KeyringError(f"{path} cannot be read as a keyring ({type(error).__name__}).") from None
+        raise KeyringError(f"{path} is missing. {PUT_BACK} On a new installation run make_keyring.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise KeyringError(f"{path} cannot be read as a keyring ({type(error).__name__}). {PUT_BACK}") from None
     try:
         if document["format"] != FILE_FORMAT:
-            raise KeyringError(f"{path} has keyring format {document['format']!r}; only {FILE_FORMAT} is known here.")
+            raise KeyringError(f"{path} has another keyring format than {FILE_FORMAT}, the one known here. {PUT_BACK}")
         wrapping = {int(key_id): base64.b64decode(text, validate=True) for key_id, text in document["wrapping"].items()}
         ring = Keyring(wrapping, int(document["current"]), base64.b64decode(document["lookup"], validate=True))
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
-        raise KeyringError(f"{path} is no keyring: a field is missing or malformed.") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise KeyringError(f"{path} is no keyring: a field is missing or malformed. {PUT_BACK}") from None
     if ring.current not in wrapping or any(len(key) != KEY_BYTES for key in [*wrapping.values(), ring.lookup]):
-        raise KeyringError(f"{path} is no keyring: a key is not {KEY_BYTES} bytes, or the current key is missing.")
+        raise KeyringError(
+            f"{path} is no keyring: a key is not {KEY_BYTES} bytes, or the current key is missing. {PUT_BACK}"
+        )
     return ring
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path, modified: int, mode: int) -> Keyring:
+def _loaded(path: Path, inode: int, changed: int, size: int, mode: int) -> Keyring:
     return load(path)
 
 
@@ -96,4 +96,5 @@ def keyring() -> Keyring:
         status = path.stat()
     except OSError:
         return load(path)
-    return _loaded(path, status.st_mtime_ns, status.st_mode)
+    # The time of change, not of modification: a backup tool puts the latter back as well.
+    return _loaded(path, status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode)

@@ -22,6 +22,13 @@ class Xid8Field(models.Field[int | None, int | None]):
         return None if value is None else int(str(value))
 
 
+class _WrappedLength(models.Func):
+    """Whether ``wrapped`` has this many bytes."""
+
+    template = "length(wrapped) = %(expressions)s"
+    output_field = models.BooleanField()
+
+
 class Installation(models.Model):
     """One row: which installation this vault seals for, and how often it was restored from a backup."""
 
@@ -65,6 +72,19 @@ class Key(models.Model):
             models.CheckConstraint(
                 condition=models.Q(frozen=False) | models.Q(destroyed_at__isnull=True),
                 name="vault_key_frozen_is_alive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(destroyed_at=None, certificate_line=None)
+                | models.Q(destroyed_at__isnull=False, certificate_line__isnull=False),
+                name="vault_key_fence_has_a_line",
+            ),
+            # What could be no key would stand in the way of every later one of its subject.
+            models.CheckConstraint(
+                condition=models.Q(category__gte=1, category__lte=7, generation__gte=0),
+                name="vault_key_could_be_one",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(wrapped=None) | models.Q(_WrappedLength(61)), name="vault_key_is_whole"
             ),
         ]
 

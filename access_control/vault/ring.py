@@ -63,7 +63,8 @@ class KeyRing:
 
     def next_generation(self, subject: uuid.UUID, category: int) -> int:
         """One above every generation there ever was, fences included: a destroyed one never gets a key again."""
-        seen = [ref.generation for ref in self._stored if (ref.subject, ref.category) == (subject, category)]
+        known = [*self._stored, *self._keys]
+        seen = [ref.generation for ref in known if (ref.subject, ref.category) == (subject, category)]
         return max(seen, default=0) + 1
 
     def seal(self, instance: Any, *, generation: int | None = None, **values: str | None) -> None:

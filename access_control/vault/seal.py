@@ -3,6 +3,9 @@
 Blob         ``01 | category u8 | generation u64 | nonce 12 | ciphertext | tag 16`` (big-endian)
 Wrapped key  ``01 | nonce 12 | 32 bytes of ciphertext | tag 16``
 
+What a blob encrypts is the text in UTF-8, one byte 80, and zeros up to a multiple of 32 bytes (ISO/IEC 7816-4): a blob
+stays in history when its key is gone, and its length must not tell "male" from "female".
+
 Associated data binds a blob to its installation, inventory item, live row, subject, category and generation, so that a
 value moved to another row, item or person does not open. A wrapped key is bound likewise.
 """
@@ -22,6 +25,7 @@ WRAP_FORMAT = 1
 NONCE_BYTES = 12
 TAG_BYTES = 16
 KEY_BYTES = 32
+PAD_BYTES = 32
 _HEADER = struct.Struct(">BBQ")
 
 
@@ -71,9 +75,17 @@ def _wrap_context(installation: uuid.UUID, keyring_id: int, ref: KeyRef) -> byte
 
 
 def seal(key: AESGCM, text: str, *, installation: uuid.UUID, place: Place, ref: KeyRef, nonce: bytes = b"") -> bytes:
-    """The blob of ``text`` (UTF-8). ``nonce`` is given by known-answer tests only; otherwise it is random."""
+    """The blob of ``text``. ``nonce`` is given by known-answer tests only; otherwise it is random.
+
+    Raises ValueError, without the text, for what is no Unicode text (a lone surrogate).
+    """
     nonce = nonce or os.urandom(NONCE_BYTES)
-    sealed = key.encrypt(nonce, text.encode(), _blob_context(installation, place, ref))
+    try:
+        plain = text.encode() + b"\x80"
+    except UnicodeEncodeError:
+        raise ValueError(f"the text for item {place.item} is no Unicode text") from None
+    plain += bytes(-len(plain) % PAD_BYTES)
+    sealed = key.encrypt(nonce, plain, _blob_context(installation, place, ref))
     return _HEADER.pack(BLOB_FORMAT, ref.category, ref.generation) + nonce + sealed
 
 
@@ -81,7 +93,7 @@ def header(blob: bytes) -> tuple[int, int]:
     """(category, generation) of a blob, unauthenticated until it is opened. Raises UnknownFormat or SealBroken."""
     if len(blob) < 1 or blob[0] != BLOB_FORMAT:
         raise UnknownFormat("a sealed value of unknown format")
-    if len(blob) < _HEADER.size + NONCE_BYTES + TAG_BYTES:
+    if len(blob) < _HEADER.size + NONCE_BYTES + PAD_BYTES + TAG_BYTES:
         raise SealBroken("a sealed value is truncated")
     _, category, generation = _HEADER.unpack_from(blob)
     return category, generation
@@ -93,7 +105,11 @@ def unseal(key: AESGCM, blob: bytes, *, installation: uuid.UUID, place: Place, r
         raise SealBroken("a sealed value names another key")
     body = blob[_HEADER.size :]
     try:
-        return key.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], _blob_context(installation, place, ref)).decode()
+        padded = key.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], _blob_context(installation, place, ref))
+        plain = padded.rstrip(b"\0")
+        if not plain.endswith(b"\x80"):
+            raise SealBroken(f"a sealed value of item {place.item} is not padded")
+        return plain[:-1].decode()
     except (InvalidTag, UnicodeDecodeError):
         raise SealBroken(f"a sealed value of item {place.item} does not open") from None
 

@@ -2,12 +2,12 @@
 
 What can go wrong, and why here it cannot: a role that may read a table can copy every key, so no role has table
 privileges; the functions below are the only way in. They run as the owner (SECURITY DEFINER) under a fixed search path.
-A fetch writes its own record before it returns. A fence is never updated or deleted, by anybody (trigger).
+A fetch writes its own record before it returns. A fence is never updated or deleted, not by the owner either (trigger).
 """
 
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 from access_control.vault.roles import role_names
 
@@ -90,6 +90,17 @@ BEGIN
   END IF;
 END $$;
 
+-- Called by the two functions that enter lookups: whoever is late must not make a destroyed person findable again.
+CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(subjects uuid[], categories smallint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(subjects, categories) AS n (subject, category)
+               JOIN public.vault_key k USING (subject, category)
+              GROUP BY n.subject, n.category HAVING bool_and(k.wrapped IS NULL)) THEN
+    RAISE EXCEPTION 'a lookup would outlive its key' USING ERRCODE = 'CV001';
+  END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION vault_destroy(
   subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea)
 RETURNS TABLE (subject uuid, category smallint, generation bigint)
@@ -153,6 +164,7 @@ RETURNS TABLE (mac bytea, subject uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, categories);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category)
   SELECT n.field, normal_form, n.mac, n.subject, n.category
     FROM unnest(fields, macs, subjects, categories) AS n (field, mac, subject, category) ORDER BY n.field, n.mac
@@ -164,12 +176,15 @@ END $$;
 
 CREATE OR REPLACE FUNCTION vault_lookups_add(
   fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[], joins smallint[])
-RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, categories);
+  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, joins);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category, joined)
   SELECT n.field, normal_form, n.mac, n.subject, n.category, n.joined
     FROM unnest(fields, macs, subjects, categories, joins) AS n (field, mac, subject, category, joined)
-  ON CONFLICT DO NOTHING
-$$;
+  ON CONFLICT DO NOTHING;
+END $$;
 
 CREATE OR REPLACE FUNCTION vault_lookups_remove(fields smallint[], macs bytea[], owner_subject uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -183,6 +198,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT DISTINCT l.subject FROM unnest(fields, macs) AS n (field, mac)
     JOIN public.vault_lookup l ON l.field = n.field AND l.mac = n.mac
    ORDER BY l.subject LIMIT least(most, 100)
+$$;
+
+CREATE OR REPLACE FUNCTION vault_holds_keys() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM public.vault_key)
 $$;
 
 CREATE OR REPLACE FUNCTION vault_fetch_records(since timestamptz)
@@ -209,6 +229,7 @@ VALUES (1, gen_random_uuid(), 1, 100000, 20000000, clock_timestamp()) ON CONFLIC
 MAY_CALL = {
     "app": (
         "vault_installation()",
+        "vault_holds_keys()",
         "vault_fetch(uuid[], smallint[], uuid, uuid)",
         "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
         "vault_freeze(uuid[], smallint[], boolean)",
@@ -260,6 +281,8 @@ def lay_after_migrate(*, using: str, **_: Any) -> None:
         # The app role may flush in tests; only the owner can and must lay privileges.
         if not row or not row[0]:
             return
-        cursor.execute(FUNCTIONS)
-        cursor.execute(TRIGGERS)
-        cursor.execute(privileges())
+        # At once or not at all: PostgreSQL lets everybody call a new function until its privileges are laid.
+        with transaction.atomic(using=using):
+            cursor.execute(FUNCTIONS)
+            cursor.execute(TRIGGERS)
+            cursor.execute(privileges())

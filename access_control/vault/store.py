@@ -52,6 +52,16 @@ def _call(sql: str, *parameters: Any) -> Iterator[Any]:
         yield cursor
 
 
+def holds_keys() -> bool:
+    """Whether any key, living or destroyed, stands in the vault. False before the vault was migrated."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("SELECT to_regprocedure('vault_holds_keys()') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute("SELECT vault_holds_keys()")
+        return bool(cursor.fetchone()[0])
+
+
 def installation() -> tuple[uuid.UUID, int]:
     """(installation id, restore epoch of the vault)."""
     with _call("SELECT id, restore_epoch FROM vault_installation()") as cursor:

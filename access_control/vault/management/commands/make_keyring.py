@@ -5,9 +5,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
 
-from access_control.vault import keyring
+from access_control.vault import keyring, store
 from access_control.vault.errors import KeyringError
+from access_control.vault.keyring import PUT_BACK
 
 
 class Command(BaseCommand):
@@ -19,7 +21,14 @@ class Command(BaseCommand):
         """Make it, or say why not."""
         path = Path(settings.CONSOLE_KEYRING)
         try:
+            # New keys under another key of the same id would stand beside old ones that never open again.
+            if not path.exists() and store.holds_keys():
+                raise CommandError(
+                    f"The vault holds keys already, sealed with a keyring that {path} is not. {PUT_BACK}"
+                )
             keyring.make(path)
         except KeyringError as error:
             raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(f"The vault cannot be asked whether it holds keys ({type(error).__name__}).") from None
         self.stdout.write(f"Made {path}. Back it up apart from both databases.")
