@@ -6,6 +6,7 @@ A key service would replace :func:`keyring`; nothing else reads the file. No key
 
 import base64
 import dataclasses
+import hmac
 import json
 import os
 import secrets
@@ -29,6 +30,11 @@ class Keyring:
     wrapping: dict[int, bytes]
     current: int
     lookup: bytes
+
+    def checks(self) -> dict[int, bytes]:
+        """A value (32 bytes) for each key by which it is known again, and nothing else; 0 is the lookup key."""
+        keys = {0: self.lookup, **self.wrapping}
+        return {key_id: hmac.digest(key, b"check", "sha256") for key_id, key in keys.items()}
 
     def wrapping_key(self, key_id: int) -> bytes:
         """The key-encryption key ``key_id``. Raises KeyringError when this keyring does not hold it."""

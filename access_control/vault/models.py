@@ -43,6 +43,13 @@ class Installation(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(singleton=1), name="vault_installation_only_one")]
 
 
+class KeyringCheck(models.Model):
+    """Which keyring this vault is sealed with: a check value for each of its keys (0: lookup key). Never changed."""
+
+    id = models.IntegerField(primary_key=True)
+    value = models.BinaryField()
+
+
 class Key(models.Model):
     """One (subject, category, generation): a living wrapped key, or the fence that says it was destroyed.
 

@@ -142,12 +142,13 @@ def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
     """Make keys for ``refs`` and put them on the ring; committed in the vault at once. Returns those that are new.
 
     A ref that has a living key already is not among them, and is on the ring only if it was fetched.
-    Raises FenceStands when one of them was destroyed.
+    Raises FenceStands when one of them was destroyed, KeyringError when this is not the vault's keyring.
     """
     if not refs:
         return set()
-    kek_id = keyring().current
-    kek = keyring().wrapping_key(kek_id)
+    held = keyring()
+    store.refuse_another_keyring(held.checks())
+    kek_id, kek = held.current, held.wrapping_key(held.current)
     noise = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs))
     step = seal.KEY_BYTES + seal.NONCE_BYTES
     raw = {ref: noise[n * step : (n + 1) * step] for n, ref in enumerate(refs)}

@@ -200,6 +200,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
    ORDER BY l.subject LIMIT least(most, 100)
 $$;
 
+CREATE OR REPLACE FUNCTION vault_keyring_is_another(ids integer[], checks bytea[]) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO public.vault_keyringcheck (id, value) SELECT * FROM unnest(ids, checks) ON CONFLICT DO NOTHING;
+  RETURN EXISTS (SELECT FROM unnest(ids, checks) AS n (id, value) JOIN public.vault_keyringcheck k USING (id)
+                  WHERE k.value IS DISTINCT FROM n.value);
+END $$;
+
 CREATE OR REPLACE FUNCTION vault_holds_keys() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT EXISTS (SELECT FROM public.vault_key)
@@ -217,6 +225,8 @@ CREATE OR REPLACE TRIGGER vault_key_guard BEFORE UPDATE OR DELETE ON vault_key
   FOR EACH ROW EXECUTE FUNCTION vault_guard_key();
 CREATE OR REPLACE TRIGGER vault_key_no_truncate BEFORE TRUNCATE ON vault_key
   FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
+CREATE OR REPLACE TRIGGER vault_keyringcheck_append BEFORE UPDATE OR DELETE OR TRUNCATE ON vault_keyringcheck
+  FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
 CREATE OR REPLACE TRIGGER vault_fetchrecord_append BEFORE UPDATE OR DELETE OR TRUNCATE ON vault_fetchrecord
   FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
 CREATE OR REPLACE TRIGGER vault_destroyrecord_append BEFORE UPDATE OR DELETE OR TRUNCATE ON vault_destroyrecord
@@ -230,6 +240,7 @@ MAY_CALL = {
     "app": (
         "vault_installation()",
         "vault_holds_keys()",
+        "vault_keyring_is_another(integer[], bytea[])",
         "vault_fetch(uuid[], smallint[], uuid, uuid)",
         "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
         "vault_freeze(uuid[], smallint[], boolean)",

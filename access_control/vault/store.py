@@ -10,7 +10,8 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from access_control.vault.errors import CeilingReached, FenceStands, VaultError
+from access_control.vault.errors import CeilingReached, FenceStands, KeyringError, VaultError
+from access_control.vault.keyring import PUT_BACK
 from access_control.vault.seal import KeyRef
 
 ALIAS = "vault"
@@ -60,6 +61,16 @@ def holds_keys() -> bool:
             return False
         cursor.execute("SELECT vault_holds_keys()")
         return bool(cursor.fetchone()[0])
+
+
+def refuse_another_keyring(checks: dict[int, bytes]) -> None:
+    """Raises KeyringError unless these are the check values (key id → 32 bytes) of the keyring used so far.
+
+    A key id that is new is entered. Else some keys would open under one keyring and some under another.
+    """
+    with _call("SELECT vault_keyring_is_another(%s::integer[], %s)", list(checks), list(checks.values())) as cursor:
+        if cursor.fetchone()[0]:
+            raise KeyringError(f"This keyring is not the one that the vault was sealed with. {PUT_BACK}")
 
 
 def installation() -> tuple[uuid.UUID, int]:

@@ -85,7 +85,6 @@ def test_the_whole_range_of_generations_is_kept(opened):
     assert {key.ref for key in store.fetch([ref.subject for ref in refs], [6], event=new_id())} == refs
 
 
-@pytest.mark.xfail(strict=True, reason="the table takes any number and any bytes")
 @pytest.mark.parametrize(
     ("category", "generation", "key"),
     [
@@ -304,7 +303,6 @@ def test_a_certificate_line_ends_one_key_only(ref, keep, as_purger):
     assert all(status.alive for status in store.status([ref.subject, other.subject]))
 
 
-@pytest.mark.xfail(strict=True, reason="the table takes a fence without a line")
 def test_a_fence_without_a_certificate_line_is_refused(ref, as_purger):
     with as_purger(), pytest.raises(DatabaseError):
         store.destroy([(ref, None)], plan_hash=PLAN)
@@ -418,7 +416,6 @@ def test_a_lookup_stays_as_long_as_its_key_is_held(ref, destroy):
     assert found(held) == [ref.subject]
 
 
-@pytest.mark.xfail(strict=True, reason="lookups are taken without a look at the keys")
 @pytest.mark.parametrize("way", ["claim", "add", "joined"])
 def test_nobody_is_found_again_after_destruction(ref, destroy, way):
     """Whoever is late with a lookup must not make a destroyed person findable: no later destruction would end it."""
@@ -486,7 +483,6 @@ def test_an_error_of_the_vault_shows_no_key_of_another(ref, raw):
         assert key not in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="the driver writes values into the statement")
 def test_keys_and_lookups_stand_in_no_statement(raw):
     """The server shows statements to others and writes failed and slow ones to its log, which outlives the keys."""
     ref, mail = KeyRef(new_id(), IDENTITY, 1), lookup(new_id())
@@ -503,7 +499,6 @@ def test_keys_and_lookups_stand_in_no_statement(raw):
             assert secret.hex() not in statement
 
 
-@pytest.mark.xfail(strict=True, reason="functions and their privileges are laid one after the other")
 def test_functions_are_laid_with_their_privileges_or_not_at_all(alone, raw, monkeypatch):
     """PostgreSQL lets everybody call a new function, so one laid without its privileges is open to every role."""
     raw("owner", "DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)")
