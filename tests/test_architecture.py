@@ -174,6 +174,7 @@ def test_the_vaults_guards_are_installed():
         assert {row[0] for row in cursor.fetchall()} == {
             "vault_key_guard",
             "vault_key_no_truncate",
+            "vault_keyringcheck_append",
             "vault_fetchrecord_append",
             "vault_destroyrecord_append",
         }

@@ -34,6 +34,8 @@ from tests.databases import become, clone, credentials, drop, point_at
 # SQLSTATEs: PostgreSQL's own, then the console's and the vault's.
 PRIVILEGE, CHECK, UNIQUE, ALWAYS, NO_UUID = "42501", "23514", "23505", "428C9", "22P02"
 NO_ACTOR, APPENDED, IMMUTABLE, UNANNOUNCED = "CA001", "CA002", "CA003", "CA004"
+# Shaped like a sealed value and like a wrapped key, so that only the guard in question refuses them.
+BLOB, WRAPPED = "\\x0101" + "00" * 68, "\\x" + "00" * 61
 FENCE, VAULT_APPENDED, FROZEN = "CV001", "CV003", "CV004"
 
 OWN = [model for model in apps.get_models() if model._meta.app_label in OWN_APPS]
@@ -453,7 +455,7 @@ def test_the_purger_cannot_fetch_or_make_keys(cursor_as, world):
 
 CREATE = (
     "SELECT * FROM public.vault_create(ARRAY[%s]::uuid[], ARRAY[%s]::smallint[], ARRAY[%s]::bigint[],"
-    " ARRAY['\\x01'::bytea], 1)"
+    f" ARRAY['{WRAPPED}'::bytea], 1)"
 )
 
 
@@ -466,7 +468,8 @@ def test_no_key_is_made_where_a_fence_stands(cursor_as, world):
 
 def test_a_fence_never_clears_even_for_the_owner(cursor_as, world):
     clear = (
-        "UPDATE public.vault_key SET wrapped = '\\x01', destroyed_at = NULL, certificate_line = NULL, plan_hash = NULL"
+        f"UPDATE public.vault_key SET wrapped = '{WRAPPED}', destroyed_at = NULL, certificate_line = NULL,"
+        " plan_hash = NULL"
         " WHERE (subject, category, generation) = (%s, %s, %s)"
     )
     here = "(subject, category, generation) = (%s, %s, %s)"
@@ -495,11 +498,11 @@ def test_a_fence_never_clears_even_for_the_owner(cursor_as, world):
 
 @pytest.mark.parametrize("column", immutable_columns(Member))
 def test_name_and_ids_change_only_to_nothing_and_only_at_destruction(cursor_as, world, column):
-    other = f"UPDATE public.members_member SET {column} = '\\x0102' WHERE id = '{world.hanako}'"
+    other = f"UPDATE public.members_member SET {column} = '{BLOB}' WHERE id = '{world.hanako}'"
     nothing = f"UPDATE public.members_member SET {column} = NULL WHERE id = '{world.hanako}'"
     upsert = (
         f"INSERT INTO public.members_member SELECT * FROM public.members_member WHERE id = '{world.hanako}'"
-        f" ON CONFLICT (id) DO UPDATE SET {column} = '\\x0102'"
+        f" ON CONFLICT (id) DO UPDATE SET {column} = '{BLOB}'"
     )
     for role in ("app", "owner"):
         with cursor_as(role) as cursor:

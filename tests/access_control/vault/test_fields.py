@@ -193,6 +193,7 @@ def test_every_way_of_reading_gives_sealed_values(hanako):
         {"name__range": ("a", "z")},
         {"name__length": 5},
         {"name__lower": "x"},
+        {"name__lower__exact": "x"},
         {"kana": F("name")},
     ],
     ids=lambda condition: next(iter(condition)),
@@ -217,6 +218,9 @@ def test_no_query_filters_by_a_sealed_field_of_another_table_or_name():
         lambda: Member.objects.annotate(other=F("name")).filter(other=NAME),
         lambda: Member.objects.annotate(other=Lower("name")).filter(other=NAME),
         lambda: Member.objects.alias(other=F("name")).exclude(other__contains="山"),
+        lambda: Member.objects.values("name__lower"),
+        lambda: list(Member.objects.order_by("name__lower")),
+        lambda: Member.objects.annotate(other=F("name__lower")),
         lambda: Member.objects.update_or_create(name=NAME),
         lambda: Member.objects.get_or_create(name=NAME),
     ):
@@ -320,6 +324,13 @@ def test_plain_bytes_are_refused_too(hanako, email, changing, way):
     }
     with pytest.raises((TypeError, Error, psycopg.Error)), transaction.atomic(), changing():
         ways[way]()
+
+
+def test_no_column_is_copied_into_another(hanako, changing):
+    """The copy would be bound to another item, and never open."""
+    for value in (F("name"), Lower("name")):
+        with pytest.raises(FieldError, match="is sealed"), changing():
+            Addressee.objects.filter(member=hanako).update(kana=value)
 
 
 def test_a_sealed_value_can_be_written_on_every_path(hanako, email, changing):
