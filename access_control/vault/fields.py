@@ -155,7 +155,15 @@ class _SealedCol(Col):
     resolves it alone, and SELECT not at all.
     """
 
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        # ``order_by(F(…))`` is resolved as SELECT is; but ORDER BY is compiled after SELECT and before WHERE is there.
+        if compiler.select is not None and not hasattr(compiler, "where"):
+            raise FieldError(f"{self.target.name} is sealed: it cannot be ordered by.")
+        return super().as_sql(compiler, connection)
+
     def resolve_expression(self, query: Any = None, *as_a_part: Any, **kwargs: Any) -> Any:
+        if kwargs.get("for_save"):
+            raise FieldError(f"{self.target.name} is sealed: no other column opens its value.")
         if as_a_part:
             raise FieldError(f"{self.target.name} is sealed: it cannot be ordered by.")
         return super().resolve_expression(query, **kwargs)

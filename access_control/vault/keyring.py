@@ -48,7 +48,7 @@ class Keyring:
 
 def make(path: Path) -> None:
     """Write a new keyring, with one key-encryption key, to ``path``, mode 600. Raises KeyringError if it exists."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     document = {
         "format": FILE_FORMAT,
         "current": 1,
@@ -68,10 +68,12 @@ def make(path: Path) -> None:
 def load(path: Path) -> Keyring:
     """Read the keyring. Raises KeyringError, naming the file and the fault, never a key."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise KeyringError(f"{path} can be read by others (mode {stat.S_IMODE(mode):o}). Run: chmod 600 on it.")
-        document = json.loads(path.read_text())
+        with path.open(encoding="utf-8") as file:
+            # Of the file that was opened, not of whatever stands at the path a moment later.
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise KeyringError(f"{path} can be read by others (mode {mode:o}). Run: chmod 600 on it.")
+            document = json.load(file)
     except FileNotFoundError:
         raise KeyringError(f"{path} is missing. {PUT_BACK} On a new installation run make_keyring.") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -90,7 +92,7 @@ def load(path: Path) -> Keyring:
     return ring
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _loaded(path: Path, inode: int, changed: int, size: int, mode: int) -> Keyring:
     return load(path)
 

@@ -138,6 +138,11 @@ def add_fetched(
                 ring._hold(key.ref)
 
 
+def require_own_keyring() -> None:
+    """Raises KeyringError unless the keyring is the vault's own: under another one nobody is found, and all is lost."""
+    store.refuse_another_keyring(keyring().checks())
+
+
 def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
     """Make keys for ``refs`` and put them on the ring; committed in the vault at once. Returns those that are new.
 
@@ -147,7 +152,7 @@ def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
     if not refs:
         return set()
     held = keyring()
-    store.refuse_another_keyring(held.checks())
+    require_own_keyring()
     kek_id, kek = held.current, held.wrapping_key(held.current)
     noise = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs))
     step = seal.KEY_BYTES + seal.NONCE_BYTES

@@ -82,6 +82,7 @@ BEGIN
     INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
     SELECT n.subject, n.category, n.generation, n.wrapped, under, false, clock_timestamp()
       FROM unnest(subjects, categories, generations, wraps) AS n (subject, category, generation, wrapped)
+     ORDER BY n.subject, n.category, n.generation
     ON CONFLICT DO NOTHING
     RETURNING vault_key.subject, vault_key.category, vault_key.generation;
   IF EXISTS (SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
@@ -94,6 +95,9 @@ END $$;
 CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(subjects uuid[], categories smallint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  -- A destruction waits for this transaction, and this one for a destruction: neither overlooks the other.
+  PERFORM FROM unnest(subjects, categories) AS n (subject, category)
+     JOIN public.vault_key k USING (subject, category) WHERE k.wrapped IS NOT NULL FOR SHARE OF k;
   IF EXISTS (SELECT FROM unnest(subjects, categories) AS n (subject, category)
                JOIN public.vault_key k USING (subject, category)
               GROUP BY n.subject, n.category HAVING bool_and(k.wrapped IS NULL)) THEN
@@ -183,6 +187,7 @@ BEGIN
   INSERT INTO public.vault_lookup (field, version, mac, subject, category, joined)
   SELECT n.field, normal_form, n.mac, n.subject, n.category, n.joined
     FROM unnest(fields, macs, subjects, categories, joins) AS n (field, mac, subject, category, joined)
+   ORDER BY n.field, n.mac, n.subject
   ON CONFLICT DO NOTHING;
 END $$;
 

@@ -13,6 +13,7 @@ from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.vault import store
 from access_control.vault.lookups import LookupField, mac
+from access_control.vault.ring import require_own_keyring
 from members import normal_forms
 from members.events import Event
 from members.intake import COUNTRY_OF
@@ -48,6 +49,7 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     if not policies.can(actor, "members.find_member"):
         raise PermissionDenied
     # A number is read as each site's country would; a login ID may look like anything, also like an address.
+    require_own_keyring()
     readings = list(
         dict.fromkeys(
             reading for country in COUNTRY_OF.values() for reading in normal_forms.reading(identifier, country)

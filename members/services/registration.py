@@ -16,7 +16,7 @@ from access_control.ledger import Act
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
 from access_control.vault.lookups import NORMAL_FORM_VERSION
-from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring
+from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import NewAddressee, NewContact, NewMember, NewPaymentMeans
@@ -86,6 +86,7 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
 
     A member number that is known already is compared, and nothing is changed: unchanged, or in conflict.
     """
+    require_own_keyring()
     claims = [number_lookup(new, new_id()) for new in news]
     owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
     subjects = [owner_of[claim.mac] for claim in claims]

@@ -41,3 +41,11 @@ def test_a_keyring_that_others_can_read(open_case_page, settings, tmp_path):
     keyring.make(settings.CONSOLE_KEYRING)
     os.chmod(settings.CONSOLE_KEYRING, 0o640)
     assert open_case_page().status_code == 503
+
+
+def test_under_another_keyring_nobody_is_said_to_be_unknown(client, agent, hanako, settings, tmp_path):
+    """A search under another lookup key would find nobody and look like an answer."""
+    settings.CONSOLE_KEYRING = tmp_path / "other.json"
+    keyring.make(settings.CONSOLE_KEYRING)
+    client.force_login(agent)
+    assert client.post(reverse("admin:members_member_find"), {"identifier": "hanako"}).status_code == 503

@@ -225,6 +225,17 @@ def test_any_text_comes_back_as_it_went_in(text, bound):
     assert seal.header(blob) == (bound.category, bound.generation)
 
 
+@pytest.mark.parametrize("text", ["", "\0", "x\0\0", "À", "x" * 31, "x" * 32, "山" * 11, "\0" * 64, "\x80"])
+def test_padding_takes_nothing_from_the_text(text):
+    assert Bound().unseal(Bound().seal(text)) == text
+
+
+@quick
+@given(st.text(), st.text())
+def test_lengths_differ_by_whole_blocks_only(one, other):
+    assert (len(Bound().seal(one)) - len(Bound().seal(other))) % 32 == 0
+
+
 @quick
 @given(st.binary(min_size=32, max_size=32), wraps)
 def test_any_key_comes_back_as_it_went_in(key, bound):
@@ -314,10 +325,15 @@ def test_any_other_bytes_are_refused_with_a_typed_error(noise):
             Wrapped().unwrap(first + noise)
 
 
-def test_an_authentic_blob_that_holds_no_text_is_broken():
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\x80" + bytes(29), b"\xff\xfe", b"", bytes(32), b"x" * 32, b"x\x80y" + bytes(29)],
+    ids=["no UTF-8", "no padding", "empty", "zeros", "no mark", "letters behind the mark"],
+)
+def test_an_authentic_blob_that_holds_no_padded_text_is_broken(content):
     bound = Bound(item="a")
     context = b"\x01" + bound.installation.bytes + b"\0\x01a" + bound.row.bytes + bound.subject.bytes
-    body = AESGCM(KEY).encrypt(NONCE, b"\xff\xfe", context + struct.pack(">BQ", 1, 1))
+    body = AESGCM(KEY).encrypt(NONCE, content, context + struct.pack(">BQ", 1, 1))
     with pytest.raises(SealBroken):
         bound.unseal(struct.pack(">BBQ", 1, 1, 1) + NONCE + body)
 

@@ -3,7 +3,7 @@
 import os
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import psycopg
 import pytest
@@ -429,6 +429,76 @@ def test_nobody_is_found_again_after_destruction(ref, destroy, way):
     with pytest.raises(FenceStands):
         enter([late], version=VERSION)
     assert found(late) == []
+
+
+@pytest.fixture
+def aside():
+    """Run something in a thread, on a connection of its own: ``aside(call)`` returns a future."""
+
+    def closing(call):
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda call: pool.submit(closing, call)
+
+
+DESTROY = "SELECT * FROM vault_destroy(%s, '{1}'::smallint[], '{1}'::bigint[], %s, %s)"
+
+
+def waits(future, seconds=0.3):
+    """Whether it has not come to an end by then."""
+    return not wait([future], timeout=seconds).done
+
+
+def test_a_lookup_entered_during_a_destruction_waits_and_is_refused(committed, ref, as_role, aside):
+    late = lookup(ref.subject, EMAIL, IDENTITY)
+    with as_role("purger", "vault") as purger:
+        purger.execute("BEGIN")
+        purger.execute(DESTROY, [[ref.subject], [new_id()], PLAN])
+        entered = aside(lambda: store.add_lookups([late], version=VERSION))
+        waited = waits(entered)
+        purger.execute("COMMIT")
+    with pytest.raises(FenceStands):
+        entered.result(timeout=10)
+    assert waited
+    assert found(late) == []
+
+
+def test_a_destruction_waits_for_a_lookup_that_is_being_entered_and_ends_it(committed, ref, as_role, aside):
+    late = lookup(ref.subject, EMAIL, IDENTITY)
+
+    def destroy_it():
+        with as_role("purger", "vault") as purger:
+            purger.execute(DESTROY, [[ref.subject], [new_id()], PLAN])
+
+    with transaction.atomic("vault"):
+        store.add_lookups([late], version=VERSION)
+        destroyed = aside(destroy_it)
+        waited = waits(destroyed)
+    destroyed.result(timeout=10)
+    assert waited
+    assert found(late) == []
+
+
+@pytest.mark.parametrize("what", ["keys", "lookups"])
+def test_two_who_enter_the_same_in_another_order_do_not_lock_each_other_out(committed, aside, what):
+    """Two imports may hold the same members in another order."""
+    subjects = sorted(new_id() for _ in range(2))
+
+    def enter(*some):
+        if what == "keys":
+            return stored(*(KeyRef(subject, IDENTITY, 1) for subject in some))
+        return store.add_lookups([Lookup(EMAIL, b"m" * 32, subject, IDENTITY) for subject in some], version=VERSION)
+
+    with transaction.atomic("vault"):
+        enter(subjects[0])
+        other = aside(lambda: enter(*reversed(subjects)))
+        assert waits(other)
+        enter(subjects[1])
+    other.result(timeout=10)
 
 
 # What a stranger with the app's password tries
