@@ -7,14 +7,17 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from access_control.codes import Reason
+from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import Staff
 
 
 class StaffBackend(BaseBackend):
-    """Signs in active accounts of people who have not left. Every attempt is in the ledger."""
+    """Signs in active accounts of people who have not left.
+
+    Every attempt at an account is in the ledger; a name that is none is not, since anything may have been typed there.
+    """
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
@@ -26,11 +29,14 @@ class StaffBackend(BaseBackend):
         if staff is None:
             make_password(password)
             return None
-        with acting(staff, reason=Reason.SIGNED_IN) as act:
-            if staff.check_password(password) and staff.is_active and staff.person.left_on is None:
-                act.record(Event.SIGNED_IN)
-                return staff
-            act.record(Event.SIGN_IN_FAILED)
+        right = staff.check_password(password) and staff.is_active and staff.person.left_on is None
+        # Whoever failed to sign in is not known to be the account's owner, so the owner is the subject, not the actor.
+        if right:
+            with acting(staff, reason=Reason.SIGNED_IN) as act:
+                act.record(Event.SIGNED_IN, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
+            return staff
+        with acting(None, reason=Reason.SIGN_IN_FAILED) as act:
+            act.record(Event.SIGN_IN_FAILED, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
         return None
 
     def get_user(self, user_id: Any) -> Staff | None:

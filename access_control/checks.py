@@ -65,7 +65,7 @@ def check_database(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
         return [
             Error(
                 "The embedded PostgreSQL is for demo and development only.",
-                hint="Set DATABASE_URL and VAULT_DATABASE_URL; see docs/operations.md.",
+                hint="Set DATABASE_URL and VAULT_DATABASE_URL; see .env.example.",
                 id="access_control.E003",
             )
         ]

@@ -47,4 +47,5 @@ class Reason(models.TextChoices):
     SET_UP = "set_up", _("setting up the installation")
     SCHEDULED = "scheduled", _("scheduled run")
     SIGNED_IN = "signed_in", _("signed in")
+    SIGN_IN_FAILED = "sign_in_failed", _("sign-in failed")
     OWN_ACCOUNT = "own_account", _("own account")

@@ -5,7 +5,6 @@ tracked model, one trigger per operation that copies the changed rows from the t
 case and request id taken from ``SET LOCAL`` variables (see ``ledger.acting``). A change without an actor is refused.
 """
 
-import uuid
 from typing import Any
 
 from django.db import models
@@ -114,8 +113,3 @@ BEGIN
 END $$;
 {triggers}
 """
-
-
-def actor_id(value: str) -> uuid.UUID | None:
-    """The account id in ``console.actor``; None for the system."""
-    return None if value == "system" else uuid.UUID(value)

@@ -1,6 +1,5 @@
 """Entities, persons, accounts, approvals and the ledger."""
 
-import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
@@ -194,7 +193,8 @@ class LedgerEvent(models.Model):
     purpose = models.SmallIntegerField(_("purpose"), choices=Purpose.choices, null=True)
     items = ArrayField(models.CharField(max_length=60), verbose_name=_("items"), default=list)
     reason = models.CharField(_("reason"), max_length=40)
-    note = models.UUIDField(_("note"), null=True)
+    # The sealed note, or the approval, that belongs to the event.
+    note = models.UUIDField(_("note or approval"), null=True)
     count = models.IntegerField(_("how many"), default=1)
     request_id = models.UUIDField(_("request"))
     address = models.GenericIPAddressField(_("address"), null=True)
@@ -211,6 +211,8 @@ class LedgerEvent(models.Model):
         indexes: ClassVar = [
             # What happened to one subject, newest first.
             models.Index(fields=["subject", "-sequence"], name="ledger_subject"),
+            # What happened in one case, newest first.
+            models.Index(fields=["case", "-sequence"], name="ledger_case", condition=Q(case__isnull=False)),
             # What one account did, newest first.
             models.Index(fields=["actor", "-sequence"], name="ledger_actor"),
             # Controls count events of one kind within days.
@@ -218,7 +220,7 @@ class LedgerEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.sequence} {self.event}"
+        return str(self.sequence)
 
     @classmethod
     def restriction(cls, actor: Any, action: str) -> Q:
@@ -263,8 +265,3 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
-
-
-def uuid_text(value: uuid.UUID | None) -> str:
-    """An id for people: its last eight hex digits (the first tell the time)."""
-    return "" if value is None else value.hex[-8:]

@@ -114,7 +114,7 @@ def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff, reason: str) -
             requested_at=now,
             expires_at=now + APPROVAL_LASTS,
         )
-        act.record(Event.APPROVAL_ASKED, event_id=None)
+        act.record(Event.APPROVAL_ASKED, note=approval.pk)
         return approval
 
 
@@ -127,7 +127,7 @@ def approve(approval: Approval, *, actor: Staff, reason: str) -> Approval:
             raise NotApprovable
         approval.approver, approval.approver_epoch, approval.approved_at = actor.person, actor.epoch, now
         approval.save(update_fields=["approver", "approver_epoch", "approved_at"])
-        act.record(Event.APPROVAL_GIVEN)
+        act.record(Event.APPROVAL_GIVEN, note=approval.pk)
         return approval
 
 
@@ -149,4 +149,4 @@ def use_approval(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes, acto
         ).update(used_at=now)
         if not spent:
             raise NotApprovable
-        act.record(Event.APPROVAL_USED)
+        act.record(Event.APPROVAL_USED, note=approval_id)

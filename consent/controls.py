@@ -19,7 +19,9 @@ SETTLED = datetime.timedelta(minutes=1)
 _OPENED = (Event.REVEALED, Event.USED, Event.PROVIDED)
 _REFUSED = (Event.REVEAL_REFUSED, Event.USE_REFUSED, Event.PROVISION_REFUSED)
 # Types that can hold text, and therefore a personal value.
-_TEXT_TYPES = ("text", "character varying", "character", "bytea", "json", "jsonb", "inet", "ARRAY", "xml", "name")
+_TEXT_TYPES = ("text", "character", "bytea", "json", "inet", "xml", "name", "smallint[]")
+# Tables that procrastinate makes beside its models.
+PROCRASTINATE = ("procrastinate_events", "procrastinate_jobs", "procrastinate_periodic_defers", "procrastinate_workers")
 
 
 def _outside_the_inventory(now: datetime.datetime) -> Measured:
@@ -37,16 +39,27 @@ def _outside_the_inventory(now: datetime.datetime) -> Measured:
             or field.name.startswith("history_")
             for field in model._meta.concrete_fields
         }
-    prefixes = tuple(f"{app}_" for app in OWN_APPS)
+    # Tables of libraries hold staff, sessions, jobs and migrations; nothing of a member is written there.
+    libraries = {
+        table
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.app_label not in OWN_APPS
+        for table in [model._meta.db_table]
+    } | {"django_migrations", *PROCRASTINATE}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+            # The catalogue itself: information_schema shows a role only what it has privileges on.
+            "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_class c"
+            "  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
         )
         rows = [
             f"{table}.{column}"
             for table, column, kind in cursor.fetchall()
-            if table.startswith(prefixes)
-            and (column not in declared.get(table, {}) or (kind in _TEXT_TYPES and not declared[table][column]))
+            if table not in libraries
+            and (
+                column not in declared.get(table, {}) or (kind.startswith(_TEXT_TYPES) and not declared[table][column])
+            )
         ]
     return Measured(len(rows), sorted(rows)[:MOST_ROWS])
 
@@ -99,7 +112,11 @@ def _used_while_suspended(now: datetime.datetime) -> Measured:
             " AND e.at >= s.started_at AND e.at < coalesce(s.ended_at, 'infinity') AND s.item = ANY (e.items)"
             ' WHERE e.event = ANY (%s) AND e."case" IS DISTINCT FROM s.case_id'
             "   AND (SELECT count(*) FROM members_contactpoint c WHERE c.member_id = s.member_id"
-            "         AND 'contact.' || c.kind = s.item AND c.removed_at IS NULL) <= 1 LIMIT %s",
+            "         AND 'contact.' || c.kind = s.item AND c.removed_at IS NULL) <= 1"
+            "   AND (s.item NOT LIKE 'addressee.%%' OR (SELECT count(*) FROM members_addressee a"
+            "         WHERE a.member_id = s.member_id AND a.removed_at IS NULL) <= 1)"
+            "   AND (s.item NOT LIKE 'payment.%%' OR (SELECT count(*) FROM members_paymentmeans p"
+            "         WHERE p.member_id = s.member_id AND p.removed_at IS NULL) <= 1) LIMIT %s",
             [[Event.USED.value, Event.PROVIDED.value], MOST_ROWS],
         )
         rows = [str(row[0]) for row in cursor.fetchall()]

@@ -35,7 +35,8 @@ class Code(models.TextChoices):
     NO_SUCH_ITEM = "no_such_item", _("The inventory knows no such item (clause 2).")
     NO_GRANT = "no_grant", _("No open case gives you access to this member.")
     CASE_CLOSED = "case_closed", _("The case is closed, and your access ended with it.")
-    OTHER_PURPOSE = "other_purpose", _("Your access was not given for this category of data (clause 8).")
+    OTHER_PURPOSE = "other_purpose", _("Your access was not given for this purpose (clause 2).")
+    OTHER_CATEGORY = "other_category", _("Your access was not given for this category of data (clause 8).")
     NO_BASIS = "no_basis", _("No basis of clause 4 covers this provision.")
     NOT_ANNOUNCED = (
         "not_announced",
@@ -67,14 +68,14 @@ class Decision:
         return not self.code
 
     @property
-    def sentence(self) -> Any:
-        """Why not, in one sentence."""
-        return Code(self.code).label if self.code else ""
-
-    @property
     def ours(self) -> bool:
         """Whether the company's own rule refuses, rather than the published policy."""
         return self.code in OUR_OWN
+
+    @property
+    def sentence(self) -> Any:
+        """Why not, in one sentence."""
+        return Code(self.code).label if self.code else ""
 
 
 ALLOWED = Decision()

@@ -213,7 +213,7 @@ class Engagement(models.Model):
 
 
 def new_subject_reference() -> str:
-    """An opaque reference (128 random bits, base32-like text) that tells nothing about the member."""
+    """An opaque reference (128 random bits as base64url) that tells nothing about the member."""
     return secrets.token_urlsafe(16)
 
 

@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from access_control.codes import Purpose
 from access_control.vault.errors import CeilingReached, Destroyed, VaultError
 from consent.gate import Code, Refused
-from consent.services.doors import NothingThere, reveal
+from consent.services.doors import PURPOSES_UNDER, NothingThere, reveal
 from members.steps import CasePage, Step
 
-# The purposes for which an agent may look in a case (P2); the rest are the system's.
-LOOKING = (Purpose.COMPLAINT, Purpose.CUSTOMER_SERVICE, Purpose.IDENTITY, Purpose.DELIVERY)
-_CLAUSES = {Code.SUSPENDED: "P5.B", Code.NOT_IN_POLICY: "P2", Code.NOT_ACCEPTED: "P0", Code.OTHER_PURPOSE: "P8.B"}
+# Cases give their grants for answering; the rest of the purposes are the system's.
+LOOKING = PURPOSES_UNDER[Purpose.COMPLAINT]
+_CLAUSES = {Code.SUSPENDED: "P5.B", Code.NOT_IN_POLICY: "P2", Code.NOT_ACCEPTED: "P0", Code.OTHER_CATEGORY: "P8.B"}
 
 
 class LookStep(Step):
@@ -83,7 +83,7 @@ class LookStep(Step):
             page.left["refusal"] = {
                 "sentence": decision.sentence,
                 "code": decision.code,
-                "clause": _CLAUSES.get(Code(decision.code), ""),
+                "clause": _("our rule") if decision.ours else _CLAUSES.get(Code(decision.code), ""),
             }
         except PermissionDenied:
             page.left["refusal"] = {"sentence": Code.NO_GRANT.label, "code": Code.NO_GRANT.value}

@@ -176,7 +176,8 @@ class CorrectionForm(forms.Form):
             for one in shown
             if one.item.group and not one.item.immutable and not one.destroyed
         ]
-        self.fields["target"].choices = choices  # type: ignore[attr-defined]
+        # No item is chosen beforehand: which one is wrong, only the caller says.
+        self.fields["target"].choices = [("", "---------"), *choices]  # type: ignore[attr-defined]
         self.fields["value"].widget.attrs.update({"autocomplete": "off"})
 
     def clean_target(self) -> tuple[str, uuid.UUID]:
@@ -306,9 +307,9 @@ class TellStep(Step):
         return case.kind == Case.Kind.CORRECTION
 
     def done(self, page: CasePage) -> bool:
-        """When something was decided and no notice waits."""
+        """When something was decided and every notice is sent."""
         decided = page.case.corrections.exclude(state=Correction.State.ASKED).exists()
-        return decided and not page.case.notices.filter(state=Notice.State.QUEUED).exists()
+        return decided and not page.case.notices.exclude(state=Notice.State.SENT).exists()
 
     def context(self, page: CasePage) -> dict[str, Any]:
         """The notices of this case."""

@@ -38,7 +38,10 @@ def texts(value):
     elif isinstance(value, list):
         for inner in value:
             yield from texts(inner)
-    elif isinstance(value, str) and len(value) >= 3 and value not in COMMON:
+    # A few digits (a Korean postcode) stand by chance in any timestamp.
+    elif (
+        isinstance(value, str) and len(value) >= 3 and value not in COMMON and not (value.isdigit() and len(value) < 8)
+    ):
         yield value
 
 

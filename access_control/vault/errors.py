@@ -39,7 +39,3 @@ class FenceStands(VaultError):
 
 class CeilingReached(VaultError):
     """The hourly ceiling of fetches (or destructions) without an approval is used up."""
-
-
-class LookupTaken(VaultError):
-    """A lookup that must be unique belongs to another subject."""

@@ -99,7 +99,8 @@ class Key(models.Model):
 class Lookup(models.Model):
     """A keyed hash that finds a subject by one identifier. It dies in its key's transaction."""
 
-    pk = models.CompositePrimaryKey("field", "version", "mac", "subject")
+    # The probe knows field and hash; every version is looked through.
+    pk = models.CompositePrimaryKey("field", "mac", "version", "subject")
     field = models.SmallIntegerField()
     version = models.SmallIntegerField()
     mac = models.BinaryField()
@@ -116,7 +117,7 @@ class Lookup(models.Model):
         constraints = [
             # Member number (1) and login ID (2) name one subject only.
             models.UniqueConstraint(
-                fields=["field", "version", "mac"],
+                fields=["field", "mac", "version"],
                 condition=models.Q(field__in=[1, 2]),
                 name="vault_lookup_names_one_subject",
             )

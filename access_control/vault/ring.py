@@ -19,7 +19,7 @@ from access_control.vault.seal import KeyRef, Place
 
 
 class KeyRing:
-    """Keys of some subjects. Made by :func:`keys_for` and :func:`new_keys`, never directly."""
+    """Keys of some subjects. Made by :func:`keys_for` and :func:`new_ring`, never directly."""
 
     def __init__(self, installation: uuid.UUID) -> None:
         self._installation = installation

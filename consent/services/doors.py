@@ -45,6 +45,11 @@ SCOPE_WITHOUT_CONSENT: dict[tuple[str, str], frozenset[str]] = {
     ),
 }
 
+# What a person may look for, under a grant given for a purpose.
+PURPOSES_UNDER: dict[int, tuple[Purpose, ...]] = {
+    Purpose.COMPLAINT: (Purpose.COMPLAINT, Purpose.CUSTOMER_SERVICE, Purpose.IDENTITY, Purpose.DELIVERY)
+}
+
 
 class NothingThere(Exception):
     """The member has no such value."""
@@ -107,6 +112,8 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
             decision = Decision(Code.CASE_CLOSED if closed else Code.NO_GRANT)
         if grant is not None:
             if item.category not in grant.categories:
+                decision = Decision(Code.OTHER_CATEGORY)
+            elif purpose not in PURPOSES_UNDER.get(grant.purpose, ()):
                 decision = Decision(Code.OTHER_PURPOSE)
             else:
                 decision = decide(member, item=item.code, row=row, purpose=purpose, case=case.pk)

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 
+from django.conf import settings
 from django.core import mail
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
@@ -14,10 +15,12 @@ from consent.gate import Refused
 from consent.services.doors import use
 from members.events import Event
 from members.inventory import ITEMS
-from members.mail import NoMailServer
 from members.models import Notice
 
-MOST_ATTEMPTS = 5
+NO_SERVER = "members.mail.NoServerBackend"
+# Tries after 1, 2, 4 … minutes: a server may be away for more than two days before a necessary notice is given up.
+MOST_ATTEMPTS = 13
+FIRST_PAUSE = datetime.timedelta(minutes=1)
 # Longer than any mail server may take to answer.
 LONGEST_SENDING = datetime.timedelta(minutes=10)
 
@@ -39,18 +42,23 @@ def send_notices(*, most: int = 500) -> Sent:
     that dies leaves a notice "being sent", which is closed as interrupted rather than sent twice.
     """
     outcomes: dict[str, int] = dict.fromkeys(("sent", "refused", "failed", "waiting"), 0)
-    now = timezone.now()
-    for notice in Notice.objects.filter(state=Notice.State.SENDING, claimed_at__lt=now - LONGEST_SENDING)[:most]:
-        outcomes[_close(notice, Notice.State.FAILED, "Interrupted", now=now)] += 1
-    queued = Notice.objects.filter(state=Notice.State.QUEUED).order_by("queued_at").select_related("member", "case")
-    for notice in list(queued[:most]):
+    begun = timezone.now()
+    for notice in Notice.objects.filter(state=Notice.State.SENDING, claimed_at__lt=begun - LONGEST_SENDING)[:most]:
+        outcomes[_close(notice, Notice.State.FAILED, "Interrupted")] += 1
+    due = Notice.objects.filter(state=Notice.State.QUEUED, next_try_at__lte=begun)
+    if settings.EMAIL_BACKEND == NO_SERVER:
+        # Nothing is opened for a mail that cannot leave.
+        return Sent(**(outcomes | {"waiting": due.count()}))
+    for notice in list(due.order_by("next_try_at").select_related("member", "case")[:most]):
+        now = timezone.now()
         waits = Notice.objects.filter(pk=notice.pk, state=Notice.State.QUEUED)
         if waits.update(state=Notice.State.SENDING, claimed_at=now):
-            outcomes[_send(notice, now=now)] += 1
+            notice.state, notice.claimed_at = Notice.State.SENDING, now
+            outcomes[_send(notice)] += 1
     return Sent(**outcomes)
 
 
-def _send(notice: Notice, *, now: datetime.datetime) -> str:
+def _send(notice: Notice) -> str:
     try:
         address = use(
             notice.member,
@@ -63,38 +71,38 @@ def _send(notice: Notice, *, now: datetime.datetime) -> str:
             case=notice.case_id,
         )
     except Refused as refused:
-        return _close(notice, Notice.State.REFUSED, str(refused.decision.code), now=now)
+        return _close(notice, Notice.State.REFUSED, str(refused.decision.code))
     except VaultError as error:
-        return _close(notice, Notice.State.FAILED, type(error).__name__, now=now)
+        return _close(notice, Notice.State.FAILED, type(error).__name__)
     subject, body = rendered(notice)
     try:
         mail.EmailMessage(subject, body, to=[address]).send()
-    except NoMailServer:
-        return _wait(notice)
     except (OSError, ValueError) as error:
         # The server's reply may quote the address, so only the kind of failure is kept.
-        notice.attempts += 1
-        if notice.attempts >= MOST_ATTEMPTS:
-            return _close(notice, Notice.State.FAILED, type(error).__name__, now=now)
-        notice.failure = type(error).__name__
-        return _wait(notice)
-    return _close(notice, Notice.State.SENT, "", now=now)
+        attempts = notice.attempts + 1
+        if attempts >= MOST_ATTEMPTS:
+            return _close(notice, Notice.State.FAILED, type(error).__name__)
+        Notice.objects.filter(pk=notice.pk, state=Notice.State.SENDING, claimed_at=notice.claimed_at).update(
+            state=Notice.State.QUEUED,
+            claimed_at=None,
+            attempts=attempts,
+            failure=type(error).__name__,
+            next_try_at=timezone.now() + FIRST_PAUSE * 2 ** (attempts - 1),
+        )
+        return "waiting"
+    return _close(notice, Notice.State.SENT, "")
 
 
-def _wait(notice: Notice) -> str:
-    """Back to the queue."""
-    notice.state, notice.claimed_at = Notice.State.QUEUED, None
-    notice.save(update_fields=["state", "claimed_at", "attempts", "failure"])
-    return "waiting"
-
-
-def _close(notice: Notice, state: str, failure: str, *, now: datetime.datetime) -> str:
-    notice.state, notice.failure = state, failure
-    notice.sent_at = now if state == Notice.State.SENT else None
-    events = {Notice.State.SENT: Event.NOTICE_SENT}
+def _close(notice: Notice, state: str, failure: str) -> str:
+    """The notice has its end, unless another sender has closed this claim meanwhile."""
+    mine = Notice.objects.filter(pk=notice.pk, state=Notice.State.SENDING, claimed_at=notice.claimed_at)
     with acting(None, reason=Reason.SCHEDULED, case=notice.case_id) as act:
-        notice.save(update_fields=["state", "failure", "sent_at"])
-        act.record(events.get(Notice.State(state), Event.NOTICE_FAILED), subject=notice.member_id)
+        sent_at = timezone.now() if state == Notice.State.SENT else None
+        if mine.update(state=state, failure=failure, sent_at=sent_at):
+            if state == Notice.State.SENT:
+                act.record(Event.NOTICE_SENT, subject=notice.member_id)
+            else:
+                act.record(Event.NOTICE_FAILED, subject=notice.member_id)
     return state
 
 

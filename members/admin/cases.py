@@ -37,10 +37,18 @@ class NoteForm(forms.Form):
     text = forms.CharField(label=_("note"), max_length=2_000, widget=forms.Textarea(attrs={"rows": 3}))
 
 
+class ColleagueField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """An account, named by its person."""
+
+    def label_from_instance(self, obj: Staff) -> str:
+        """``佐藤 恵 (agent)``."""
+        return f"{obj.get_full_name()} ({obj.username})"
+
+
 class HandOverForm(forms.Form):
     """To whom a case goes."""
 
-    to = forms.ModelChoiceField(label=_("agent"), queryset=Staff.objects.none())
+    to = ColleagueField(label=_("agent"), queryset=Staff.objects.none())
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

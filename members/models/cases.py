@@ -322,6 +322,7 @@ class Notice(models.Model):
     # Set and committed before the server is asked, so that a crash never sends a notice twice.
     claimed_at = models.DateTimeField(_("taken up"), null=True, blank=True)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+    next_try_at = models.DateTimeField(_("next try"))
     attempts = models.SmallIntegerField(_("attempts"), default=0)
     failure = models.CharField(_("why it failed"), max_length=80, blank=True)
     to = SealedField(inventory.NOTICE_TO, subject="member_id", verbose_name=_("notice address"))
@@ -331,8 +332,10 @@ class Notice(models.Model):
         verbose_name_plural = _("notices")
         ordering: ClassVar = ["queued_at"]
         indexes: ClassVar = [
-            # The sender takes the oldest queued ones.
-            models.Index(fields=["queued_at"], condition=Q(state="queued"), name="notice_queued"),
+            # The sender takes what is due.
+            models.Index(fields=["next_try_at"], condition=Q(state="queued"), name="notice_queued"),
+            # What a sender that died has left.
+            models.Index(fields=["claimed_at"], condition=Q(state="sending"), name="notice_sending"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -17,6 +17,7 @@ from access_control.ledger import Act, acting
 from access_control.models import Staff
 from access_control.vault import seal, store
 from access_control.vault.categories import Category
+from access_control.vault.errors import VaultError
 from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION
 from access_control.vault.ring import KeyRing, add_keys, keys_for
@@ -105,17 +106,22 @@ def ask_correction(
         target, field = _locate(member, wanted, row)
         event = act.record(Event.CORRECTION_ASKED, subject=member.pk, items=[item])
         correction = Correction(case=case, member=member, item=item, row=row, field=field, asked_at=now)
-        with keys_for([member.pk], [wanted.category], event=event) as ring:
-            if ring.open_sealed(target, field) == value:
-                raise Unchanged
-            generation = correspondence_ring(member.pk, case.pk, ring, event=event)
-            ring.seal(correction, generation=generation, proposed=value)
+        # The vault has its record of the fetch, so from here on the event stays, whatever comes of the wish.
+        failure: Exception | None = None
         try:
-            with transaction.atomic():
+            with keys_for([member.pk], [wanted.category], event=event) as ring, transaction.atomic():
+                if ring.open_sealed(target, field) == value:
+                    raise Unchanged
+                generation = correspondence_ring(member.pk, case.pk, ring, event=event)
+                ring.seal(correction, generation=generation, proposed=value)
                 Suspension.objects.create(member=member, item=item, row=row, case=case, started_at=now)
                 correction.save(force_insert=True)
         except IntegrityError:
-            raise AlreadyPending from None
+            failure = AlreadyPending()
+        except (Unchanged, VaultError) as error:
+            failure = error
+    if failure is not None:
+        raise failure
     return correction
 
 
@@ -246,6 +252,7 @@ def _queue_notices(
             row=row_id,
             about=correction.item,
             queued_at=now,
+            next_try_at=now,
         )
         ring.seal(notice, generation=generation, to=address)
         notices.append(notice)

@@ -21,12 +21,11 @@ from access_control.vault.errors import CeilingReached, Destroyed, SealBroken
 from access_control.vault.fields import Sealed
 from consent.events import Event
 from consent.gate import Code, Refused
-from consent.models import Engagement, Provision, Recipient, SubjectReference
+from consent.models import Engagement, OurRule, Provision, Recipient, SubjectReference
 from consent.services import doors, notices
 from consent.services.doors import NothingThere, provide, reveal, use
 from consent.services.notices import MOST_ATTEMPTS, Sent, send_notices
 from members.events import Event as MemberEvent
-from members.mail import NoMailServer
 from members.models import Addressee, Case, ContactPoint, Member, MemberGrant, Notice, PaymentMeans
 from members.services.cases import close_case, take_over
 from members.services.corrections import apply_correction, ask_correction
@@ -166,13 +165,17 @@ def test_with_two_identified_cases_of_one_member_either_reveals(look, hanako, ag
 
 def test_a_grant_covers_its_categories_only(look, hanako):
     MemberGrant.objects.update(categories=[Category.IDENTITY])
-    assert refused_code(look) == Code.OTHER_PURPOSE
+    assert refused_code(look) == Code.OTHER_CATEGORY
     assert look(row=hanako.pk, field="name").text == "山田 花子"
 
 
+def test_a_grant_covers_the_purposes_of_answering_only(look, hanako):
+    assert refused_code(look, row=hanako.pk, field="sex", purpose=Purpose.NEW_SERVICE) == Code.OTHER_PURPOSE
+
+
 def test_the_gate_is_asked_too(look, hanako):
-    refused = refused_code(look, row=hanako.pk, field="sex", purpose=Purpose.FITTED_SERVICE)
-    assert refused == Code.OUR_RULE
+    OurRule.objects.create(item="member.sex", purpose=Purpose.COMPLAINT, why="a test")
+    assert refused_code(look, row=hanako.pk, field="sex", purpose=Purpose.COMPLAINT) == Code.OUR_RULE
     assert newest(Event.REVEAL_REFUSED).reason == Code.OUR_RULE
 
 
@@ -435,11 +438,8 @@ def test_only_as_many_as_asked_for_are_sent(queued):
     assert Notice.objects.filter(state="queued").count() == 1
 
 
-def test_without_a_mail_server_notices_wait_and_nothing_is_pretended(queued, monkeypatch):
-    def missing(*_args, **_kwargs):
-        raise NoMailServer
-
-    monkeypatch.setattr(notices.mail.EmailMessage, "send", missing)
+def test_without_a_mail_server_notices_wait_and_nothing_is_pretended(queued, settings):
+    settings.EMAIL_BACKEND = "members.mail.NoServerBackend"
     assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=2)
     assert states() == {("queued", "")}
     assert set(Notice.objects.values_list("attempts", flat=True)) == {0}
@@ -453,6 +453,7 @@ def test_a_server_that_fails_is_tried_again_and_then_given_up_without_its_reply(
     monkeypatch.setattr(notices.mail.EmailMessage, "send", fails)
     for _attempt in range(MOST_ATTEMPTS - 1):
         assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=2)
+        Notice.objects.update(next_try_at=timezone.now())
     assert states() == {("queued", error.__name__)}
     assert send_notices() == Sent(sent=0, refused=0, failed=2, waiting=0)
     assert states() == {("failed", error.__name__)}
@@ -466,6 +467,7 @@ def test_a_failure_that_passes_is_forgotten(queued, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(notices.mail.EmailMessage, "send", fails)
         send_notices()
+    Notice.objects.update(next_try_at=timezone.now())
     assert send_notices().sent == 2
     assert states() == {("sent", "")}
 

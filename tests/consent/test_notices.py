@@ -9,12 +9,14 @@ import threading
 import pytest
 from aiosmtpd.smtp import SMTP
 from django.core.management import call_command
+from django.utils import timezone
 
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.models import LedgerEvent
 from consent.jobs import send_queued_notices
 from consent.models import OurRule
-from consent.services.notices import MOST_ATTEMPTS, send_notices
+from consent.services.notices import LONGEST_SENDING, MOST_ATTEMPTS, Sent, send_notices
 from members.models import ContactPoint, Notice
 from members.services.corrections import apply_correction, ask_correction
 
@@ -85,9 +87,16 @@ def test_the_gate_may_refuse_and_the_notice_says_so(corrected, inbox):
 
 def test_a_server_that_refuses_is_tried_again_and_its_reply_is_kept_nowhere(corrected, inbox):
     inbox.refusing = True
+    paused = None
     for attempt in range(1, MOST_ATTEMPTS):
-        assert send_notices().waiting == 2
+        assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=2)
         assert set(Notice.objects.values_list("attempts", flat=True)) == {attempt}
+        # Not again before the pause is over, and each pause is longer than the last.
+        assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=0)
+        pause = Notice.objects.first().next_try_at - timezone.now()
+        assert paused is None or pause > paused
+        paused = pause
+        Notice.objects.update(next_try_at=timezone.now())
     assert send_notices().failed == 2
     assert {(notice.state, notice.failure) for notice in Notice.objects.all()} == {("failed", "SMTPDataError")}
 
@@ -96,6 +105,29 @@ def test_without_a_mail_server_notices_stay_queued(corrected, settings):
     settings.EMAIL_BACKEND = "members.mail.NoServerBackend"
     assert send_notices().waiting == 2
     assert set(Notice.objects.values_list("state", "attempts")) == {("queued", 0)}
+    assert not LedgerEvent.objects.filter(event="item:used").exists()
+
+
+def test_a_sender_that_dies_sends_nothing_twice(corrected, inbox, monkeypatch):
+    """Killed after the server took the message: the claim stands, and is closed as interrupted."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("consent.services.notices._close", killed)
+        with pytest.raises(Killed):
+            send_notices()
+    assert len(inbox.messages) == 1
+    assert send_notices().sent == 1
+    assert len(inbox.messages) == 2
+    Notice.objects.filter(state="sending").update(claimed_at=timezone.now() - LONGEST_SENDING * 2)
+    assert send_notices().failed == 1
+    assert len(inbox.messages) == 2
+    assert sorted(Notice.objects.values_list("state", "failure")) == [("failed", "Interrupted"), ("sent", "")]
 
 
 def test_a_header_cannot_be_smuggled_in(corrected, inbox):
@@ -109,7 +141,7 @@ def test_a_header_cannot_be_smuggled_in(corrected, inbox):
         with keys_for([notice.member_id], [Category.CORRESPONDENCE], event=event) as ring:
             ring.seal(notice, generation=generation_of_case(notice.case_id), to="a@example.jp\nBcc: b@example.jp")
         notice.save(update_fields=["to"])
-    assert send_notices().sent == 1
+    assert send_notices() == Sent(sent=1, refused=0, failed=0, waiting=1)
     assert all("Bcc" not in text for _to, text in inbox.messages)
 
 
