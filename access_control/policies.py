@@ -85,12 +85,26 @@ def live_grant(actor: Any, action: str, target: models.Model, **by: Any) -> Any:
     return found
 
 
+def hold(actor: Any, action: str, target: models.Model, **by: Any) -> None:
+    """Find the grant for ``action`` on ``target`` and hold it like :func:`hold_for_reveal`. Raises PermissionDenied."""
+    hold_for_reveal(actor, live_grant(actor, action, target, **by))
+
+
+def hold_grant(actor: Any, grant: Any) -> None:
+    """Re-check account, person and grant under share locks, in that order; the transaction holds them to its end."""
+    _hold(actor, grant, with_object=False)
+
+
 def hold_for_reveal(actor: Any, grant: Any) -> None:
     """Re-check account, grant and object under share locks, in that order; the transaction holds them to its end.
 
     A revocation, a departure or a destruction waits for a reveal in flight, and is true once it returns. Raises
     PermissionDenied when any of the three no longer holds. Raw SQL, because the ORM has no FOR SHARE.
     """
+    _hold(actor, grant, with_object=True)
+
+
+def _hold(actor: Any, grant: Any, *, with_object: bool) -> None:
     table = grant._meta.db_table
     target = grant._meta.get_field("content_object").related_model._meta.db_table
     checks: list[tuple[str, list[uuid.UUID | int]]] = [
@@ -103,8 +117,9 @@ def hold_for_reveal(actor: Any, grant: Any) -> None:
             f"SELECT 1 FROM {table} WHERE id = %s AND ended_at IS NULL AND expires_at > clock_timestamp() FOR SHARE",
             [grant.pk],
         ),
-        (f"SELECT 1 FROM {target} WHERE id = %s FOR SHARE", [grant.content_object_id]),
     ]
+    if with_object:
+        checks.append((f"SELECT 1 FROM {target} WHERE id = %s FOR SHARE", [grant.content_object_id]))
     with connection.cursor() as cursor:
         for sql, parameters in checks:
             cursor.execute(sql, parameters)

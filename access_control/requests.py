@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
@@ -53,8 +53,11 @@ class RequestMiddleware:
         started = timezone.now()
         here = Request(new_id(), request.META.get("REMOTE_ADDR") or None, web=True)
         token = _current.set(here)
+        charset = (request.content_params or {}).get("charset", "utf-8")
         try:
-            response = self.get_response(request)
+            # Any other codec could smuggle in what is no text, or fail half-way.
+            known = charset.lower() in {"utf-8", "utf8"}
+            response = self.get_response(request) if known else HttpResponseBadRequest()
         finally:
             _current.reset(token)
         response["X-Request-ID"] = str(here.id)
@@ -94,7 +97,9 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
         }
         # Only the console's own loggers write sentences that are known to hold no value.
-        line["message"] = record.getMessage() if record.name.startswith("console") else str(record.msg)
+        # Django's security messages quote what was sent; everybody else's templates stand without their arguments.
+        own, quoting = record.name.startswith("console"), record.name.startswith("django.security")
+        line["message"] = record.getMessage() if own else "refused" if quoting else str(record.msg)
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__

@@ -79,7 +79,8 @@ def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str
         person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
         if person.left_on is not None:
             raise AlreadyLeft
-        person.left_on = on
+        # Access ends now also for somebody entered ahead of the first day.
+        person.left_on = max(on, person.joined_on)
         person.save(update_fields=["left_on"])
         Staff.objects.filter(person=person).update(is_active=False, epoch=F("epoch") + 1)
         act.record(Event.PERSON_LEFT, subject=person.pk, subject_kind=SubjectKind.STAFF)

@@ -9,10 +9,8 @@ from django.utils import timezone
 
 from access_control import policies
 from access_control.accounts import actor_of
-from access_control.codes import Reason
-from access_control.ledger import acting
+from members.admin.cases import names_of_granted
 from members.models import Case, Correction, Notice
-from members.showing import masked_names
 
 MOST = 10
 DUE_SOON = datetime.timedelta(days=3)
@@ -34,10 +32,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
         contested=Count("pk", filter=Q(contested_at__isnull=False)),
     )
     cases = list(mine.order_by("due_on", "pk")[:MOST])
-    names = {}
-    if cases:
-        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
-            names = masked_names([case.member_id for case in cases if case.member_id], act=act)
+    names = names_of_granted(cases, actor_of(request))
     pending = set(
         Correction.objects.filter(case__in=cases, state=Correction.State.ASKED).values_list("case_id", flat=True)
     )
@@ -47,7 +42,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
         "cases": [
             {
                 "case": case,
-                "masked": names.get(case.member_id, "") if case.member_id else "",
+                "masked": names.get(case.pk, ""),
                 "overdue": case.due_on < today,
                 "soon": today <= case.due_on <= today + DUE_SOON,
                 "pending": case.pk in pending,

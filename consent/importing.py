@@ -51,21 +51,31 @@ class Rejects:
 
 
 def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, bytes) of every line that is not blank; a line too long is cut, so it fails as JSON."""
+    """(number from 1, bytes) of every line that is not blank; a line too long is cut and spoilt: it is no JSON."""
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
         if not line.endswith(b"\n"):
             # The rest of an overlong line belongs to it.
-            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                continue
+            while rest := file.readline(LONGEST_LINE):
+                line += b"\0" if not line.endswith(b"\0") else b""
+                if rest.endswith(b"\n"):
+                    break
         if line.strip():
             yield number, line
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once each; of two values nobody could say which is meant."""
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise ValueError("a key stands twice")
+    return row
+
+
 def _parsed(line: bytes, entities: frozenset[str]) -> NewMember:
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError:
         raise Rejected([Fault("", "not_utf8", "This line is not UTF-8.")]) from None
     except (ValueError, RecursionError):

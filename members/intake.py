@@ -102,6 +102,11 @@ _PAYMENT_FIELDS = {
     "bank": ("bank", "branch", "last_four", "holder"),
     "mobile": ("phone",),
 }
+_ENTRY_FIELDS = {
+    "contacts": {"kind", "value"},
+    "addressees": {"name", "kana", "postcode", "address", "phone"},
+    "payment_means": {"kind", *(name for names in _PAYMENT_FIELDS.values() for name in names)},
+}
 _ROW_FIELDS = frozenset(
     {
         "member_number",
@@ -186,6 +191,9 @@ class _Reader:
         if len(value) > 100:
             self.fault(name, "too_many", _("This list has more than 100 entries."))
             return []
+        for position, entry in enumerate(value):
+            if set(map(str, entry)) - _ENTRY_FIELDS[name]:
+                self.fault(f"{name}[{position}].?", "unknown_field", _("This field is not in the inventory."))
         return [(f"{name}[{position}]", entry) for position, entry in enumerate(value)]
 
 
@@ -195,10 +203,11 @@ def parse(row: object, *, entities: frozenset[str], today: datetime.date | None 
         raise Rejected([Fault("", "not_an_object", _("Each line must be a JSON object."))])
     today = today or timezone.localdate()
     reader = _Reader()
-    for name in sorted(set(map(str, row)) - _ROW_FIELDS):
-        # A field that nobody declared would be an item that nobody declared (P2).
-        shown = name if name.isascii() and name.isidentifier() and len(name) <= 40 else "?"
-        reader.fault(shown, "unknown_field", _("This field is not in the inventory."))
+    for position, name in enumerate(row, 1):
+        if str(name) in _ROW_FIELDS:
+            continue
+        # A field that nobody declared would be an item that nobody declared (P2); its name may itself be a value.
+        reader.fault(f"#{position}", "unknown_field", _("This field is not in the inventory."))
     number = reader.text(row, "member_number", "member_number", needed=True, most=40)
     reader.normal("member_number", normal_forms.member_number, number)
     login_id = reader.text(row, "login_id", "login_id", needed=True, most=80)
@@ -282,6 +291,8 @@ def _payment_means(reader: _Reader, row: Mapping[str, Any], country: str) -> tup
         if kind and kind not in PaymentMeans.Kind.values:
             reader.fault(f"{path}.kind", "unknown_kind", _("No such means of payment."))
             continue
+        if set(map(str, entry)) - {"kind", *_PAYMENT_FIELDS.get(kind, ())}:
+            reader.fault(f"{path}.?", "unknown_field", _("This field is not in the inventory."))
         values = {
             name: reader.text(entry, name, f"{path}.{name}", needed=True) for name in _PAYMENT_FIELDS.get(kind, ())
         }

@@ -17,10 +17,11 @@ from django.utils.translation import gettext_lazy as _
 from access_control import policies
 from access_control.codes import Reason
 from access_control.models import Staff
+from members.forms import CarefulForm
 from members.inventory import ITEMS
 from members.models import Case, Correction, Notice
 from members.normal_forms import NotNormal
-from members.services.cases import CorrectionPending, ForbiddenNumber, close_case
+from members.services.cases import CorrectionPending, close_case
 from members.services.corrections import (
     AlreadyDecided,
     AlreadyPending,
@@ -42,10 +43,6 @@ from members.services.identity import (
 from members.showing import Shown
 
 DONE, NOW, LATER = "is-done", "is-now", "is-later"
-
-FORBIDDEN_NUMBER = _(
-    "This holds a card number or an Individual Number. Neither is ever stored; leave it out and try again."
-)
 
 
 @dataclasses.dataclass
@@ -93,7 +90,7 @@ class Step(abc.ABC):
         return {}
 
 
-class IdentityForm(forms.Form):
+class IdentityForm(CarefulForm):
     """What the caller says, as the caller says it."""
 
     birth_date = forms.CharField(
@@ -163,7 +160,7 @@ class IdentityStep(Step):
         return False
 
 
-class CorrectionForm(forms.Form):
+class CorrectionForm(CarefulForm):
     """Which item, and the value the member wants."""
 
     target = forms.ChoiceField(label=_("item"))
@@ -241,10 +238,6 @@ class CorrectionStep(Step):
                 ask_correction(page.case, item=item, row=row, text=form.cleaned_data["value"], actor=page.actor)
             except NotNormal as error:
                 form.add_error("value", error.message)
-            except ForbiddenNumber:
-                form.add_error("value", FORBIDDEN_NUMBER)
-                # A forbidden number is not echoed, not even to whoever typed it.
-                form.data = {**dict(form.data.items()), "value": ""}
             except Unchanged:
                 form.add_error("value", _("This is the value on file already."))
             except AlreadyPending:

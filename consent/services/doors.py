@@ -91,7 +91,7 @@ def locate(member: Member, row_id: uuid.UUID, field: str) -> tuple[Any, Item]:
 
 
 def _refuse(act: Act, event: str, member: Member, item: str, purpose: int, decision: Decision) -> None:
-    act.record(event, subject=member.pk, items=[item], purpose=purpose, reason=decision.code)
+    act.record(event, subject=member.pk, items=[item] if item else [], purpose=purpose, reason=decision.code)
 
 
 def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case: Case, actor: Staff) -> Revealed:
@@ -100,10 +100,9 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
     Ledger event and vault record are committed before the value leaves. Raises Refused (recorded), PermissionDenied
     when the actor has no live grant at all, NothingThere, Destroyed, SealBroken.
     """
-    target, item = locate(member, row, field)
     decision = Decision()
-    grant = None
-    # 1. Check, record, commit.
+    grant, item_code = None, ""
+    # 1. Check, record, commit. Without a grant, not even whether there is such a value is said.
     with acting(actor, reason=Reason.DAILY_WORK, case=case.pk, durable=True) as act:
         try:
             grant = policies.live_grant(actor, "members.reveal_member", member, case=case)
@@ -111,6 +110,8 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
             closed = case.state == Case.State.CLOSED and case.owner_id == actor.pk and case.member_id == member.pk
             decision = Decision(Code.CASE_CLOSED if closed else Code.NO_GRANT)
         if grant is not None:
+            target, item = locate(member, row, field)
+            item_code = item.code
             if item.category not in grant.categories:
                 decision = Decision(Code.OTHER_CATEGORY)
             elif purpose not in PURPOSES_UNDER.get(grant.purpose, ()):
@@ -120,7 +121,7 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
         if decision.allowed:
             event = act.record(Event.REVEALED, subject=member.pk, items=[item.code], purpose=purpose)
         else:
-            _refuse(act, Event.REVEAL_REFUSED, member, item.code, purpose, decision)
+            _refuse(act, Event.REVEAL_REFUSED, member, item_code, purpose, decision)
     if not decision.allowed:
         raise Refused(decision)
     # 2. Look again under locks, fetch, open, end.

@@ -18,15 +18,20 @@ from access_control.accounts import actor_of
 from access_control.admin import ReadOnlyAdmin
 from access_control.codes import Reason
 from access_control.ledger import acting
+from members.forms import CarefulForm
 from members.models import Case, ContactPoint, Member
+from members.normal_forms import holds_card_number
 from members.services.cases import open_case
 from members.services.finding import SecondFactNeeded, find
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
 
 
-class FindForm(forms.Form):
+class FindForm(CarefulForm):
     """One box for any identifier, one for the second fact that a name needs."""
+
+    # Twelve digits of a telephone may look like an Individual Number; nothing that is typed here is kept.
+    forbidden = (holds_card_number,)
 
     identifier = forms.CharField(
         label=_("Telephone, e-mail, login ID, member number, or name"),
@@ -102,6 +107,8 @@ class MemberAdmin(ReadOnlyAdmin):
     @method_decorator(sensitive_post_parameters())
     def find_view(self, request: HttpRequest) -> HttpResponse:
         """Find a caller. What is typed travels in a POST and is neither stored nor logged."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         if not policies.can(request.user, "members.find_member"):
             raise PermissionDenied
         form = FindForm(request.POST if request.method == "POST" else None)
@@ -145,10 +152,20 @@ class MemberAdmin(ReadOnlyAdmin):
             raise Http404
         return member
 
+    def _hold(self, request: HttpRequest, member: Member) -> None:
+        """A revocation waits for the page under way; one that came before makes it 404."""
+        try:
+            policies.hold(actor_of(request), "members.view_member", member)
+        except PermissionDenied:
+            raise Http404 from None
+
     def member_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
         """Everything on file, masked, in the policy's order."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
         with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
+            self._hold(request, member)
             shown = masked_member(member, act=act)
         groups: dict[int, list[Any]] = {}
         for one in shown:
@@ -173,6 +190,7 @@ class MemberAdmin(ReadOnlyAdmin):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
         with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
+            self._hold(request, member)
             entries = timeline(member, act=act)
         context = {
             **self.admin_site.each_context(request),

@@ -134,7 +134,7 @@ class Case(models.Model):
 
         if policies.may(actor, "members.oversee_case") and action == "members.view_case":
             return Q()
-        return Q(owner=actor) | _left_behind()
+        return Q(owner=actor) | (_left_behind() & Q(state=cls.State.OPEN))
 
 
 class MemberGrant(GrantBase):

@@ -15,7 +15,7 @@ from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, 
 from access_control.vault.seal import KeyRef
 from members import normal_forms
 from members.events import Event
-from members.models import Case, CaseNote, Correction, Member
+from members.models import Case, CaseNote, Correction, Member, MemberGrant
 from members.services.grants import end_grants, open_grants
 
 # APPI, article 39: a court action becomes possible two weeks after arrival, so the answer is due before.
@@ -107,12 +107,21 @@ def add_note(case: Case, *, text: str, actor: Staff, reason: str = Reason.DAILY_
 
 
 def read_notes(case: Case, *, actor: Staff) -> list[tuple[CaseNote, str]]:
-    """The notes of the actor's case in clear, oldest first; recorded before anything is opened."""
-    notes = list(case.notes.select_related("author", "author__person"))
-    if not notes:
-        return []
+    """The notes of the actor's open case in clear, oldest first; recorded before anything is opened.
+
+    Notes about an identified member need the case's live grant, like everything of the member. Raises PermissionDenied,
+    CaseClosed.
+    """
+    if case.state == Case.State.CLOSED:
+        raise CaseClosed
     if not policies.can(actor, "members.work_case", case):
         raise PermissionDenied
+    subjects = [case.pk]
+    if MemberGrant.objects.live().filter(user=actor, case=case).exists():
+        subjects += [case.member_id] if case.member_id else []
+    notes = list(case.notes.filter(subject_id__in=subjects).select_related("author", "author__person"))
+    if not notes:
+        return []
     with acting(actor, reason=Reason.DAILY_WORK, case=case.pk) as act:
         event = act.record(Event.NOTES_READ, subject=case.member_id, count=len(notes))
     with keys_for({note.subject_id for note in notes}, [Category.CORRESPONDENCE], event=event) as ring:
@@ -131,6 +140,9 @@ def take_over(case: Case, *, to: Staff, actor: Staff, reason: str = Reason.DAILY
     Raises PermissionDenied, CaseClosed.
     """
     if not policies.can(actor, "members.oversee_case") or not policies.may(to, "members.work_case"):
+        raise PermissionDenied
+    # Else whoever was revoked could give the access back alone.
+    if to.person_id == actor.person_id:
         raise PermissionDenied
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:

@@ -80,7 +80,9 @@ def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
 def _may_correct(case: Case, actor: Staff) -> Member:
     if case.member is None or case.identified_at is None:
         raise NotIdentified
-    policies.live_grant(actor, "members.correct_member", case.member, case=case)
+    grant = policies.live_grant(actor, "members.correct_member", case.member, case=case)
+    # A revocation waits for a correction in flight, as it does for a reveal.
+    policies.hold_grant(actor, grant)
     return Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
 
 

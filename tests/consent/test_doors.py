@@ -120,7 +120,8 @@ def test_nobody_else_reveals_and_the_attempt_is_recorded(look, hanako, role, req
         who.pk,
         hanako.pk,
         Code.NO_GRANT,
-        ["contact.email"],
+        # Not even whether there is such a value.
+        [],
     )
     assert not LedgerEvent.objects.filter(event=Event.REVEALED).exists()
     assert fetches_for(event.id) == []
