@@ -78,9 +78,11 @@ class ConsoleSite(AdminSite):
 
 
 def wire() -> None:
-    """Hand the case page its steps, in the order in which a call goes."""
+    """Hand the case page its steps, in the order in which a call goes, and the member page its panels."""
+    from consent.panels import consent_panel
     from consent.steps import LookStep
-    from members.admin import CaseAdmin
+    from members.admin import CaseAdmin, MemberAdmin
     from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
 
+    MemberAdmin.panels = (consent_panel,)
     CaseAdmin.steps = (IdentityStep(), LookStep(), CorrectionStep(), TellStep(), CloseStep())

@@ -130,7 +130,16 @@ def found_in(haystack, values):
     ]
 
 
-def test_a_day_leaves_nothing_readable(day):
+def found_under(directory, values, scratch):
+    """Files below a directory, the embedded cluster's included, that hold a value."""
+    words = scratch / "words"
+    words.write_text("\n".join(values) + "\n")
+    done = subprocess.run(["grep", "-rlaF", "-f", str(words), str(directory)], capture_output=True, text=True)
+    assert done.returncode in {0, 1}, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_day_leaves_nothing_readable(day, tmp_path):
     rows, log = day
     staff_names = {name for _number, name, *_rest in loading.STAFF}
     values = sorted({text for row in rows for text in texts(row)} - staff_names) + ["quite.new@example.org"]
@@ -147,15 +156,19 @@ def test_a_day_leaves_nothing_readable(day):
         assert sessions
         cursor.execute("SELECT count(*) FROM django_admin_log")
         assert cursor.fetchone() == (0,)
+    assert found_under(settings.VAR_DIR, values, tmp_path) == []
     from django.contrib.sessions.backends.db import SessionStore
 
     decoded = json.dumps([SessionStore().decode(data) for data in sessions], ensure_ascii=False).encode()
     assert found_in(decoded, values) == []
 
 
-def test_the_search_itself_would_find_a_value(day):
+def test_the_search_itself_would_find_a_value(day, tmp_path):
     """The test above can fail: a value put in clear, or as bytes, is found."""
-    rows, _log = day
+    rows, log = day
+    planted = log.with_name("planted")
+    planted.write_text(f"so {rows[0]['name']} said")
+    assert found_under(tmp_path, [rows[0]["name"]], tmp_path.parent) == [str(planted)]
     value = random.Random(1).choice(rows)["name"]
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_session VALUES ('x', %s, now())", [value])

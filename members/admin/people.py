@@ -62,7 +62,7 @@ class OpenForm(forms.Form):
 class MemberAdmin(ReadOnlyAdmin):
     """Members under one's live grants. Nobody browses members; a caller is found by an exact identifier."""
 
-    # Set by config.console: callables (request, member) → (title, template, context).
+    # Set by config.console: callables (request, member) → the panel's context, with its "template".
     panels: ClassVar[tuple[Any, ...]] = ()
 
     list_display = ("masked_name", "state", "entity", "joined_on")

@@ -66,8 +66,7 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
         # Lookups of a registration that never finished name nobody.
         ids = list(Member.objects.filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
         event = act.record(Event.FOUND, purpose=Purpose.IDENTITY, count=len(ids))
-        for member_id in ids[:MOST_HITS]:
-            act.record(Event.SHOWN_MASKED, subject=member_id, purpose=Purpose.IDENTITY)
+        act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS])
     if not ids and names and not seconds:
         raise SecondFactNeeded
     return Found(masked_hits(ids[:MOST_HITS], event=event) if ids else [], len(ids) > MOST_HITS)

@@ -72,3 +72,11 @@ def test_a_second_agent_gets_404_on_every_address_of_the_member(client, second_a
         assert client.get(reverse(f"admin:{name}", args=args)).status_code == 404
     for step, action in (("look", "reveal"), ("correction", "ask"), ("close", "close"), ("identity", "check")):
         assert act(client, identified, step, action).status_code == 404
+
+
+def test_the_member_page_shows_what_was_accepted(client, identified):
+    client.force_login(identified.owner)
+    page = client.get(
+        reverse("admin:members_member_change", args=[identified.member_id]), headers={"accept-language": "en"}
+    )
+    assert "Accepted: version 2, 2026-10-01" in text(page)

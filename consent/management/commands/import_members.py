@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
+from access_control.vault.errors import CeilingReached
 from consent.importing import Rejects, import_members, numbered_lines
 
 
@@ -32,18 +33,29 @@ class Command(ConsoleCommand):
         path = Path(file)
         if not path.is_file():
             raise bad_usage(f"{file} is no file.")
-        bad = Rejects(Path(rejects) if rejects else path.with_name(path.name + ".rejects.jsonl"))
+        rejects_path = Path(rejects) if rejects else path.with_name(path.name + ".rejects.jsonl")
+        if rejects_path.exists() and rejects_path.samefile(path):
+            raise bad_usage(f"--rejects {rejects}: this is the file that is read.")
+        bad = Rejects(rejects_path)
         actor = self.actor(username, "members.import_member")
         columns = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with path.open("rb") as lines, Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("rows", total=None)
-            result = import_members(
-                numbered_lines(lines),
-                actor=actor,
-                rejects=bad,
-                dry_run=dry_run,
-                progress=lambda rows: bar.advance(task, rows),
-            )
+            try:
+                result = import_members(
+                    numbered_lines(lines),
+                    actor=actor,
+                    rejects=bad,
+                    dry_run=dry_run,
+                    progress=lambda rows: bar.advance(task, rows),
+                )
+            except CeilingReached:
+                bad.close()
+                raise CommandError(
+                    "The vault's ceiling for this hour is reached: too many members on file were compared. What was"
+                    " imported so far stays; run the command again in an hour.",
+                    returncode=REFUSED,
+                ) from None
         written = bad.close()
         summary = {
             "read": result.read,
