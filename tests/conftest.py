@@ -2,18 +2,17 @@
 
 import contextlib
 import io
-import uuid
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from access_control.models import LedgerEvent
 from tests import factories
-from tests.databases import become, clone, drop, point_at
+from tests.databases import become, own_databases
 
 ALIASES = ("default", "vault")
 
@@ -54,19 +53,8 @@ def constraints_hold(request):
 @pytest.fixture
 def committed(django_db_setup, django_db_blocker):
     """Databases of this test's own, cloned from the migrated ones, in which commits are real."""
-    with django_db_blocker.unblock():
-        names = {alias: f"clone_{uuid.uuid4().hex[:12]}" for alias in ALIASES}
-        originals = {alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}
-        for alias in ALIASES:
-            clone(originals[alias], names[alias])
-        point_at(names)
-        try:
-            yield
-        finally:
-            connections.close_all()
-            point_at(originals)
-            for name in names.values():
-                drop(name)
+    with django_db_blocker.unblock(), own_databases():
+        yield
 
 
 @pytest.fixture

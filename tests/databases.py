@@ -1,6 +1,8 @@
 """Test databases: which role runs, and clones in which commits are real."""
 
+import contextlib
 import time
+import uuid
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -77,3 +79,20 @@ def drop(name):
     """Drop a database, whoever is connected."""
     leave(name)
     _run("owner", "DROP DATABASE IF EXISTS {}", name)
+
+
+@contextlib.contextmanager
+def own_databases():
+    """Inside, both aliases use clones of the migrated databases, in which commits are real; dropped at the end."""
+    originals = {alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}
+    names = {alias: f"clone_{uuid.uuid4().hex[:12]}" for alias in ALIASES}
+    for alias in ALIASES:
+        clone(originals[alias], names[alias])
+    point_at(names)
+    try:
+        yield
+    finally:
+        connections.close_all()
+        point_at(originals)
+        for name in names.values():
+            drop(name)

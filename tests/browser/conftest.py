@@ -12,7 +12,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer
 from django.db import connections
@@ -27,7 +26,7 @@ from consent.demo import loading
 from consent.demo.people import people
 from members.models import Case, Correction
 from tests.browser.screens import Screen
-from tests.databases import ALIASES, clone, drop, point_at
+from tests.databases import own_databases
 
 MEMBERS, SEED = 60, 1
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -65,19 +64,8 @@ def executable():
 @pytest.fixture(scope="package")
 def committed(executable, django_db_setup, django_db_blocker):
     """Databases of the browser's own, in which commits are real, for all tests of this directory."""
-    with django_db_blocker.unblock():
-        names = {alias: f"clone_{uuid.uuid4().hex[:12]}" for alias in ALIASES}
-        originals = {alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}
-        for alias in ALIASES:
-            clone(originals[alias], names[alias])
-        point_at(names)
-        try:
-            yield
-        finally:
-            connections.close_all()
-            point_at(originals)
-            for name in names.values():
-                drop(name)
+    with django_db_blocker.unblock(), own_databases():
+        yield
 
 
 @dataclasses.dataclass(frozen=True)
