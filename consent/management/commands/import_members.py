@@ -39,7 +39,11 @@ class Command(ConsoleCommand):
         bad = Rejects(rejects_path)
         actor = self.actor(username, "members.import_member")
         columns = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with path.open("rb") as lines, Progress(*columns, console=Console(stderr=True)) as bar:
+        try:
+            file_opened = path.open("rb")
+        except OSError as error:
+            raise bad_usage(f"{file} cannot be read ({type(error).__name__}).") from None
+        with file_opened as lines, Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("rows", total=None)
             try:
                 result = import_members(
