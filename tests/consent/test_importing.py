@@ -3,6 +3,7 @@
 import io
 import json
 import stat
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -143,3 +144,10 @@ def test_the_ledger_names_the_operating_system_user_of_a_command(run, supervisor
     assert event.actor == supervisor.pk
     assert event.os_user
     assert event.os_host
+
+
+def test_the_row_in_the_documents_is_a_good_one():
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "import-format.md").read_text()
+    row = json.loads(page.split("```json")[1].split("```")[0])
+    new = factories.parse(row, entities=frozenset({"jp", "kr", "sg"}), today=factories.TODAY)
+    assert (new.login_id, len(new.contacts), len(new.payment_means)) == ("hanako80", 2, 3)
