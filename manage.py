@@ -16,15 +16,20 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("CONSOLE_DB_ROLE", ROLE_OF.get(command, "app"))
 
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    if os.environ.get("DATABASE_URL") or command in WITHOUT_DATABASE:
-        execute_from_command_line(sys.argv)
-        return
-    from config.embedded import running_for_this_process
+    try:
+        if os.environ.get("DATABASE_URL") or command in WITHOUT_DATABASE:
+            execute_from_command_line(sys.argv)
+            return
+        from config.embedded import running_for_this_process
 
-    with running_for_this_process():
-        execute_from_command_line(sys.argv)
+        with running_for_this_process():
+            execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"{error}\n.env.example lists every setting; with the demo, set DEBUG=1 DEMO=1.\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

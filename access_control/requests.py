@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
@@ -79,7 +79,12 @@ class RequestMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A vault that cannot be opened is said in words; which file or key is at fault goes to the log alone."""
+        """A vault that cannot be opened is said in words; which file or key is at fault goes to the log alone.
+
+        What is not found is our own page also with DEBUG: Django's would list every address of the console.
+        """
+        if isinstance(exception, Http404):
+            return render(request, "404.html", status=404)
         if not isinstance(exception, VaultError):
             return None
         log.error("the vault refused: %s", type(exception).__name__, exc_info=exception)

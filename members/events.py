@@ -19,6 +19,7 @@ class Event(models.TextChoices):
     NOTE_ADDED = "case:note_added", _("note added")
     NOTES_READ = "case:notes_read", _("notes read")
     IDENTITY_CHECKED = "identity:checked", _("identity check")
+    IDENTITY_CONFIRMED = "identity:confirmed", _("identity confirmed")
     CORRECTION_ASKED = "correction:asked", _("correction asked for")
     CORRECTION_APPLIED = "correction:applied", _("correction applied")
     CORRECTION_REFUSED = "correction:refused", _("correction refused")

@@ -94,7 +94,10 @@ class IdentityForm(CarefulForm):
     """What the caller says, as the caller says it."""
 
     birth_date = forms.CharField(
-        label=_("date of birth"), required=False, max_length=40, help_text=_("Any era or notation: S55.2.3, 1980-02-03")
+        label=_("date of birth"),
+        required=False,
+        max_length=40,
+        help_text=_("Any era or notation: S40.1.15, 1965-01-15"),
     )
     postcode = forms.CharField(
         label=_("postcode of an address on file"), required=False, max_length=20, help_text=_("100-0001")

@@ -23,11 +23,11 @@ from access_control.checks import all_events
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent, Staff
-from access_control.roles import Role
+from access_control.roles import PERMISSIONS
 from members.events import Event
 from members.forms import CarefulForm
 from members.models import Case, MemberGrant
-from members.services.cases import CaseClosed, add_note, read_notes, take_over
+from members.services.cases import CaseClosed, add_note, hand_over, read_notes
 from members.services.grants import revoke_grants
 from members.showing import masked_member, masked_names
 from members.steps import DONE, LATER, NOW, CasePage, Step, may_work
@@ -52,13 +52,16 @@ class HandOverForm(forms.Form):
 
     to = ColleagueField(label=_("agent"), queryset=Staff.objects.none())
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: Staff, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["to"]
         assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = Staff.objects.filter(
-            is_active=True, role__in=[Role.AGENT, Role.SUPERVISOR], person__left_on=None
-        ).select_related("person")
+        # Whoever may work on cases, but the one who hands over.
+        able = [role for role, names in PERMISSIONS.items() if "members.work_case" in names]
+        allowed = Staff.objects.filter(is_active=True, role__in=able, person__left_on=None).exclude(
+            person__access_class=""
+        )
+        field.queryset = allowed.exclude(pk=actor.pk).select_related("person")
 
 
 def names_of_granted(cases: Iterable[Case], actor: Staff) -> dict[uuid.UUID, str]:
@@ -187,9 +190,9 @@ class CaseAdmin(ReadOnlyAdmin):
 
     def hand_over(self, page: CasePage) -> bool:
         """Give the case to another agent."""
-        form = HandOverForm(page.request.POST)
+        form = HandOverForm(page.request.POST, actor=page.actor)
         if form.is_valid():
-            take_over(page.case, to=form.cleaned_data["to"], actor=page.actor)
+            hand_over(page.case, to=form.cleaned_data["to"], actor=page.actor)
             messages.success(page.request, _("The case was handed over; the access of the former agent has ended."))
             return True
         page.left["hand_over_form"] = form
@@ -226,7 +229,7 @@ class CaseAdmin(ReadOnlyAdmin):
             "overdue": case.state == Case.State.OPEN and case.due_on < timezone.localdate(page.now),
             "notes": read_notes(case, actor=actor) if page.working else [],
             "note_form": page.left.get("note_form") or NoteForm(),
-            "hand_over_form": (page.left.get("hand_over_form") or HandOverForm()) if oversees else None,
+            "hand_over_form": (page.left.get("hand_over_form") or HandOverForm(actor=actor)) if oversees else None,
             "may_revoke": policies.can(actor, "members.revoke_grant"),
             "live_grants": MemberGrant.objects.live().filter(case=case).exists(),
             "events": _events(case),

@@ -134,7 +134,7 @@ def mark_contested(case: Case, *, act: Act, now: datetime.datetime) -> None:
     act.record(Event.CASE_CONTESTED, subject=case.member_id)
 
 
-def take_over(case: Case, *, to: Staff, actor: Staff, reason: str = Reason.DAILY_WORK) -> Case:
+def hand_over(case: Case, *, to: Staff, actor: Staff, reason: str = Reason.DAILY_WORK) -> Case:
     """Hand the case to another agent: the first one's grants end; an identified case grants the second anew.
 
     Raises PermissionDenied, CaseClosed.

@@ -131,6 +131,7 @@ def check_identity(case: Case, *, said: Mapping[str, str], actor: Staff, reason:
             case.owner = actor
             case.identified_at, case.contested_at = now, None
             case.save(update_fields=["owner", "identified_at", "contested_at"])
+            act.record(Event.IDENTITY_CONFIRMED, subject=member.pk, purpose=Purpose.IDENTITY)
             open_grants(case, act=act, now=now)
         elif ordinal == TRIES_A_DAY:
             mark_contested(case, act=act, now=now)

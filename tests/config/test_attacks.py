@@ -14,7 +14,7 @@ from access_control.requests import JsonLines
 from access_control.services import leave
 from members.models import Case, ContactPoint, Correction
 from members.services import corrections
-from members.services.cases import CaseClosed, add_note, close_case, read_notes, take_over
+from members.services.cases import CaseClosed, add_note, close_case, hand_over, read_notes
 from members.services.grants import revoke_grants
 from tests import factories
 
@@ -134,7 +134,7 @@ def test_a_correction_in_flight_makes_a_revocation_wait(committed, monkeypatch):
 
 def test_nobody_hands_a_case_to_themselves(identified, supervisor):
     with pytest.raises(PermissionDenied):
-        take_over(identified, to=supervisor, actor=supervisor)
+        hand_over(identified, to=supervisor, actor=supervisor)
 
 
 def test_access_of_somebody_entered_ahead_of_the_first_day_can_be_ended():
@@ -200,3 +200,12 @@ def test_undeclared_fields_of_an_import_are_named_by_place_only(change, field):
         factories.new_member(**change)
     assert field in {fault.field for fault in rejected.value.faults}
     assert "yamada" not in str(rejected.value)
+
+
+def test_what_is_not_found_is_the_consoles_own_page_also_in_debug(client, second_agent, identified, settings):
+    settings.DEBUG = True
+    client.force_login(second_agent)
+    answer = client.get(page_of(identified))
+    assert answer.status_code == 404
+    assert b"URLconf" not in answer.content
+    assert b"site-header" in answer.content or "個人情報コンソール" in answer.content.decode()

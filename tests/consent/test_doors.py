@@ -27,7 +27,7 @@ from consent.services.doors import NothingThere, provide, reveal, use
 from consent.services.notices import MOST_ATTEMPTS, Sent, send_notices
 from members.events import Event as MemberEvent
 from members.models import Addressee, Case, ContactPoint, Member, MemberGrant, Notice, PaymentMeans
-from members.services.cases import close_case, take_over
+from members.services.cases import close_case, hand_over
 from members.services.corrections import apply_correction, ask_correction
 from members.services.grants import revoke_grants
 from tests import factories
@@ -141,7 +141,7 @@ def test_after_the_case_is_closed_the_sentence_says_so(look, identified, agent):
 def test_after_a_handover_the_first_agent_reveals_nothing_and_the_second_does(
     look, identified, second_agent, supervisor
 ):
-    take_over(identified, to=second_agent, actor=supervisor)
+    hand_over(identified, to=second_agent, actor=supervisor)
     identified.refresh_from_db()
     assert refused_code(look) == Code.NO_GRANT
     assert look(actor=second_agent).text == ADDRESS

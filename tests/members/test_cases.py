@@ -19,9 +19,9 @@ from members.services.cases import (
     ForbiddenNumber,
     add_note,
     close_case,
+    hand_over,
     open_case,
     read_notes,
-    take_over,
 )
 from members.services.corrections import ask_correction
 from tests import factories
@@ -136,12 +136,12 @@ def test_nothing_is_noted_on_a_closed_case(agent, call):
         add_note(call, text="一", actor=agent)
 
 
-# take_over
+# hand_over
 
 
 def test_a_case_handed_over_takes_the_access_with_it(agent, second_agent, supervisor, identified, hanako, events_of):
     assert live(identified) == {agent.pk}
-    take_over(identified, to=second_agent, actor=supervisor)
+    hand_over(identified, to=second_agent, actor=supervisor)
     identified.refresh_from_db()
     assert identified.owner == second_agent
     assert live(identified) == {second_agent.pk}
@@ -152,13 +152,13 @@ def test_a_case_handed_over_takes_the_access_with_it(agent, second_agent, superv
 
 
 def test_a_case_handed_over_before_the_check_gives_no_access(second_agent, supervisor, call):
-    take_over(call, to=second_agent, actor=supervisor)
+    hand_over(call, to=second_agent, actor=supervisor)
     assert live(call) == set()
 
 
 def test_an_agent_hands_no_case_over(agent, second_agent, call):
     with pytest.raises(PermissionDenied):
-        take_over(call, to=second_agent, actor=agent)
+        hand_over(call, to=second_agent, actor=agent)
     call.refresh_from_db()
     assert call.owner == agent
 
@@ -166,13 +166,13 @@ def test_an_agent_hands_no_case_over(agent, second_agent, call):
 @pytest.mark.parametrize("role", ["auditor", "officer", "administrator"])
 def test_nobody_gets_a_case_who_may_not_work_on_it(role, supervisor, call, request):
     with pytest.raises(PermissionDenied):
-        take_over(call, to=request.getfixturevalue(role), actor=supervisor)
+        hand_over(call, to=request.getfixturevalue(role), actor=supervisor)
 
 
 def test_a_closed_case_is_not_handed_over(agent, second_agent, supervisor, call):
     close_case(call, outcome=Case.Outcome.TAKEN_BACK, actor=agent)
     with pytest.raises(CaseClosed):
-        take_over(call, to=second_agent, actor=supervisor)
+        hand_over(call, to=second_agent, actor=supervisor)
 
 
 # close_case

@@ -42,7 +42,7 @@ def test_two_facts_that_match_identify_and_open_the_cases_access(agent, call, ha
     assert call.identified_at
     assert call.contested_at is None
     assert MemberGrant.objects.live().filter(case=call, user=agent).count() == 3
-    assert events_of(hanako)[-2:] == [Event.IDENTITY_CHECKED, "grant:opened"]
+    assert events_of(hanako)[-3:] == [Event.IDENTITY_CHECKED, Event.IDENTITY_CONFIRMED, "grant:opened"]
     row = last(call)
     assert (row.history_type, row.history_user_id, row.identified_at) == ("~", agent.pk, call.identified_at)
     attempt = IdentityTry.objects.get()
@@ -223,3 +223,11 @@ def test_who_takes_the_case_of_a_departed_colleague_gets_the_access(agent, secon
     leave(agent.person, on=factories.TODAY, actor=None)
     assert check_identity(call, said=RIGHT, actor=second_agent).identified
     assert policies.can(second_agent, "members.reveal_member", hanako)
+
+
+def test_the_ledger_tells_a_check_that_identified_from_one_that_did_not(call, events_of, hanako):
+    check_identity(call, said={"birth_date": "1980-02-04", "last_four": "1234"}, actor=call.owner)
+    assert "identity:confirmed" not in events_of(hanako)
+    factories.identify(call)
+    assert events_of(hanako).count("identity:checked") == 2
+    assert events_of(hanako).count("identity:confirmed") == 1
