@@ -130,8 +130,7 @@ def test_hits(queries, agent):
         factories.member()
     after, second = look()
     assert (hits(first), hits(second)) == (1, 5)
-    # Each member shown is an event of its own in the ledger; nothing else is done once for each.
-    assert after <= before + 4
+    assert after == before
 
 
 def test_notes_of_a_case(queries, agent, identified):
