@@ -81,6 +81,20 @@ def drop(name):
     _run("owner", "DROP DATABASE IF EXISTS {}", name)
 
 
+def somebody_waits(patience=30):
+    """Whether, within ``patience`` seconds, a session of this database waits for a lock: asked of PostgreSQL."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with connections["default"].cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND cardinality(pg_blocking_pids(pid)) > 0"
+            )
+            if cursor.fetchone()[0]:
+                return True
+    return False
+
+
 @contextlib.contextmanager
 def own_databases():
     """Inside, both aliases use clones of the migrated databases, in which commits are real; dropped at the end."""

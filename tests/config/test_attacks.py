@@ -17,6 +17,7 @@ from members.services import corrections
 from members.services.cases import CaseClosed, add_note, close_case, hand_over, read_notes
 from members.services.grants import revoke_grants
 from tests import factories
+from tests.databases import somebody_waits
 
 CARD = "4111 1111 1111 1111"
 NOTE = "折り返しは午後に"
@@ -119,12 +120,7 @@ def test_a_correction_in_flight_makes_a_revocation_wait(committed, monkeypatch):
     asker.start()
     assert holding.wait(timeout=30)
     revoker.start()
-    waiting = 0
-    while not waiting and revoker.is_alive():
-        with connections["default"].cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            waiting = cursor.fetchone()[0]
-    assert waiting
+    assert somebody_waits()
     assert not revoked.is_set()
     finish.set()
     asker.join(timeout=30)

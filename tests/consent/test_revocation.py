@@ -16,6 +16,7 @@ from consent.services.doors import reveal
 from members.models import ContactPoint, MemberGrant
 from members.services.grants import revoke_grants
 from tests import factories
+from tests.databases import somebody_waits
 
 READERS = 20
 
@@ -155,17 +156,29 @@ def test_a_revocation_waits_for_a_reveal_in_flight(scene, monkeypatch):
     reader.start()
     assert opening.wait(timeout=30)
     revoker.start()
-    # The database itself says that the revocation waits for a lock.
-    deadline = time.monotonic() + 30
-    waiting = 0
-    while not waiting and time.monotonic() < deadline:
-        with connections["default"].cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            waiting = cursor.fetchone()[0]
-    assert waiting
+    assert somebody_waits()
     assert not revoked.is_set()
     finish.set()
     reader.join(timeout=30)
     revoker.join(timeout=30)
     assert texts == ["hanako.yamada@example.jp"]
     assert revoked.is_set()
+
+
+def test_ledger_and_vault_have_committed_their_records_before_a_value_is_opened(scene, monkeypatch, as_role):
+    """Asked in sessions of another role, which see only what is committed, at the moment of opening."""
+    agent, _supervisor, case, row = scene
+    true_open = KeyRing.open_sealed
+    seen = []
+
+    def witnessed(ring, instance, name):
+        with as_role("reader") as ledger, as_role("owner", "vault") as vault:
+            ledger.execute("SELECT id FROM access_control_ledgerevent WHERE event = 'item:revealed'")
+            events = [event for (event,) in ledger.fetchall()]
+            vault.execute("SELECT event FROM vault_fetchrecord WHERE event = ANY (%s)", [events])
+            seen.append((len(events), [event for (event,) in vault.fetchall()] == events))
+        return true_open(ring, instance, name)
+
+    monkeypatch.setattr(KeyRing, "open_sealed", witnessed)
+    reveal(case.member, row=row.pk, field="value", purpose=Purpose.COMPLAINT, case=case, actor=agent)
+    assert seen == [(1, True)]

@@ -378,10 +378,12 @@ def test_none_is_a_value_like_any_other(hanako, email, changing):
 
 
 def test_a_row_with_sealed_values_is_valid(hanako, email):
-    hanako.full_clean()
-    email.full_clean()
-    for model in (Addressee, PaymentMeans):
-        model.objects.filter(member=hanako)[0].full_clean()
+    for row in (hanako, email, *(model.objects.filter(member=hanako)[0] for model in (Addressee, PaymentMeans))):
+        sealed = {name: value for name, value in vars(row).items() if isinstance(value, Sealed)}
+        assert sealed
+        row.full_clean()
+        # Cleaning neither refuses a sealed value nor puts another in its place.
+        assert {name: vars(row)[name] for name in sealed} == sealed
 
 
 # History
