@@ -33,11 +33,20 @@ class Entity(models.Model):
     code = models.CharField(_("code"), max_length=2, primary_key=True)
     name = models.CharField(_("company name"), max_length=100)
     handles = models.CharField(_("what it handles"), max_length=200, blank=True)
+    # Books are kept by fiscal year; a year is called by the calendar year in which it starts.
+    fiscal_year_starts = models.SmallIntegerField(_("first month of the fiscal year"), default=4)
 
     class Meta:
         verbose_name = _("entity")
         verbose_name_plural = _("entities")
         ordering: ClassVar = ["code"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(fiscal_year_starts__gte=1, fiscal_year_starts__lte=12),
+                name="access_control_entity_fiscal_month",
+                violation_error_message=_("A month is a number from 1 to 12."),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -234,8 +243,9 @@ class Approval(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     kind = models.CharField(_("kind"), max_length=40)
     payload_hash = models.BinaryField(_("payload hash"))
-    requester = models.ForeignKey(Person, models.PROTECT, verbose_name=_("requested by"), related_name="+")
-    requester_epoch = models.IntegerField()
+    # None: the system asked, on schedule.
+    requester = models.ForeignKey(Person, models.PROTECT, verbose_name=_("requested by"), related_name="+", null=True)
+    requester_epoch = models.IntegerField(null=True)
     requested_at = models.DateTimeField(_("requested"))
     expires_at = models.DateTimeField(_("expires"))
     approver = models.ForeignKey(Person, models.PROTECT, verbose_name=_("approved by"), related_name="+", null=True)
@@ -248,7 +258,7 @@ class Approval(models.Model):
         verbose_name_plural = _("approvals")
         constraints = [
             models.CheckConstraint(
-                condition=Q(approver=None) | ~Q(approver=F("requester")),
+                condition=Q(approver=None) | Q(requester=None) | ~Q(approver=F("requester")),
                 name="access_control_approval_by_another_person",
                 violation_error_message=_("Another person than the one who asked must approve."),
             ),
@@ -256,6 +266,11 @@ class Approval(models.Model):
                 condition=Q(approver=None, approver_epoch=None, approved_at=None)
                 | Q(approver__isnull=False, approver_epoch__isnull=False, approved_at__isnull=False),
                 name="access_control_approval_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(requester=None, requester_epoch=None)
+                | Q(requester__isnull=False, requester_epoch__isnull=False),
+                name="access_control_approval_requester_is_whole",
             ),
             models.CheckConstraint(
                 condition=Q(used_at=None) | Q(approved_at__isnull=False),

@@ -15,6 +15,7 @@ class Role(models.TextChoices):
     OFFICER = "officer", _("privacy officer")
     AUDITOR = "auditor", _("auditor")
     ADMINISTRATOR = "administrator", _("administrator")
+    RECORDS = "records", _("keeper of statutory records")
 
 
 _AGENT = frozenset(
@@ -28,6 +29,22 @@ _AGENT = frozenset(
         "members.work_case",
     }
 )
+_OVERSEES = frozenset(
+    {"members.oversee_case", "members.revoke_grant", "members.import_member", "members.import_transaction"}
+)
+_SEES_DESTRUCTIONS = frozenset(
+    {
+        "retention.view_plan",
+        "retention.view_certificate",
+        "retention.view_legalhold",
+        "retention.view_ruleversion",
+    }
+)
+_ANSWERS_FOR_DESTRUCTIONS = _SEES_DESTRUCTIONS | {
+    "retention.make_plan",
+    "retention.approve_plan",
+    "retention.place_legalhold",
+}
 _READS_THE_LEDGER = frozenset(
     {
         "access_control.view_ledgerevent",
@@ -40,10 +57,9 @@ _READS_THE_LEDGER = frozenset(
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.AGENT: _AGENT,
-    Role.SUPERVISOR: _AGENT | {"members.oversee_case", "members.revoke_grant", "members.import_member"},
-    Role.OFFICER: _READS_THE_LEDGER
-    | {"members.view_case", "members.oversee_case", "members.revoke_grant", "members.import_member"},
-    Role.AUDITOR: _READS_THE_LEDGER,
+    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS,
+    Role.OFFICER: _READS_THE_LEDGER | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | {"members.view_case"},
+    Role.AUDITOR: _READS_THE_LEDGER | _SEES_DESTRUCTIONS,
     Role.ADMINISTRATOR: frozenset(
         {
             "access_control.view_person",
@@ -55,6 +71,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
             "access_control.view_entity",
         }
     ),
+    # What the law keeps, and nothing else: not even the members whose records they are.
+    Role.RECORDS: frozenset({"members.view_transaction", "members.reveal_transaction"}),
 }
 
 NEEDS_GRANT = frozenset({"members.view_member", "members.reveal_member", "members.correct_member"})

@@ -4,7 +4,7 @@ import datetime
 import uuid
 
 from django.contrib.auth.password_validation import validate_password
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from access_control.codes import Reason, SubjectKind
@@ -103,15 +103,15 @@ def move(
         return person
 
 
-def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff, reason: str) -> Approval:
-    """Ask another person to agree to exactly this payload, within ``APPROVAL_LASTS``."""
+def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff | None, reason: str) -> Approval:
+    """Ask another person to agree to exactly this payload, within ``APPROVAL_LASTS``. The system may ask as well."""
     now = timezone.now()
     with acting(actor, reason=reason) as act:
         approval = Approval.objects.create(
             kind=kind,
             payload_hash=payload_hash,
-            requester=actor.person,
-            requester_epoch=actor.epoch,
+            requester=actor and actor.person,
+            requester_epoch=actor and actor.epoch,
             requested_at=now,
             expires_at=now + APPROVAL_LASTS,
         )
@@ -136,18 +136,23 @@ def use_approval(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes, acto
     """Spend an approval, once, if both persons' accounts are as they were. Raises NotApprovable."""
     now = timezone.now()
     with acting(actor, reason=reason) as act:
-        spent = Approval.objects.filter(
-            pk=approval_id,
-            kind=kind,
-            payload_hash=payload_hash,
-            approved_at__isnull=False,
-            used_at=None,
-            expires_at__gt=now,
-            requester__left_on=None,
-            requester__account__epoch=F("requester_epoch"),
-            approver__left_on=None,
-            approver__account__epoch=F("approver_epoch"),
-        ).update(used_at=now)
-        if not spent:
+        approvals = _standing(kind, payload_hash).filter(pk=approval_id, used_at=None, expires_at__gt=now)
+        if not approvals.update(used_at=now):
             raise NotApprovable
         act.record(Event.APPROVAL_USED, note=approval_id)
+
+
+def approval_stands(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes) -> bool:
+    """Whether a used approval still stands: nobody who asked or agreed has left or moved since."""
+    return _standing(kind, payload_hash).filter(pk=approval_id, used_at__isnull=False).exists()
+
+
+def _standing(kind: str, payload_hash: bytes) -> QuerySet[Approval]:
+    return Approval.objects.filter(
+        Q(requester=None) | Q(requester__left_on=None, requester__account__epoch=F("requester_epoch")),
+        kind=kind,
+        payload_hash=payload_hash,
+        approved_at__isnull=False,
+        approver__left_on=None,
+        approver__account__epoch=F("approver_epoch"),
+    )

@@ -1,7 +1,7 @@
 """The console database's guarantees as plain SQL, laid after every migrate by the owner; twice changes nothing.
 
 Roles: *app* reads, adds and changes rows, adds only to append-only tables, cannot write history, deletes nothing but
-sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads. Triggers write history, stamp
+sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads, and adds what it verified. Triggers write history, stamp
 the ledger and keep immutable items.
 """
 
@@ -99,6 +99,12 @@ END $$;"""
     )
 
 
+def writers(model: type[models.Model]) -> tuple[str, ...]:
+    """The roles that may add rows of ``model``: *app* and *purger*, unless the model's ``written_by`` says which."""
+    roles: tuple[str, ...] = getattr(model, "written_by", ("app", "purger"))
+    return roles
+
+
 def statements(columns_of: dict[str, set[str]]) -> str:
     """Everything to lay, for the tables (name → columns) that exist."""
     names = role_names()
@@ -113,7 +119,7 @@ def statements(columns_of: dict[str, set[str]]) -> str:
         f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {everyone};",
         f"REVOKE CREATE ON SCHEMA public FROM {everyone};",
         f"GRANT USAGE ON SCHEMA public TO {app}, {purger}, {reader};",
-        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app}, {purger};",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app}, {purger}, {reader};",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app}, {purger}, {reader};",
         f"REVOKE ALL ON django_session FROM {purger}, {reader};",
     ]
@@ -135,10 +141,10 @@ def statements(columns_of: dict[str, set[str]]) -> str:
                 for field in found._meta.concrete_fields
                 if field.column in columns_of[table] and not isinstance(field, models.AutoField)
             )
-            lines.append(f"GRANT INSERT ({chosen}) ON {table} TO {app}, {purger};")
+            lines += [f"GRANT INSERT ({chosen}) ON {table} TO {names[role]};" for role in writers(found)]
         elif found is not None:
-            lines.append(f"GRANT INSERT, UPDATE ON {table} TO {app};")
-            lines.append(f"GRANT INSERT, UPDATE, DELETE ON {table} TO {purger};")
+            verbs = {"app": "INSERT, UPDATE", "purger": "INSERT, UPDATE, DELETE"}
+            lines += [f"GRANT {verbs[role]} ON {table} TO {names[role]};" for role in writers(found)]
         elif table.startswith(DELETABLE_PREFIXES):
             lines.append(f"GRANT INSERT, UPDATE, DELETE ON {table} TO {app};")
         else:

@@ -17,7 +17,7 @@ from members.masks import Mask
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One personal item: stable code, the policy's item group (1–5; 0: arises in dealing with the case), key, mask.
+    """One personal item: stable code, the policy's item group (1–5; 0: of a case or a transaction), key, mask.
 
     ``clean`` turns newly entered text into the text to store and raises ``NotNormal``. ``source`` says from whom it
     comes, ``collected`` when.
@@ -66,13 +66,14 @@ def _last_four(text: str, country: str = "JP") -> str:
     return normal_forms.last_four(text)
 
 
-_I, _C, _D, _P, _F, _L = (
+_I, _C, _D, _P, _F, _L, _S = (
     Category.IDENTITY,
     Category.CONTACT,
     Category.DELIVERY,
     Category.PAYMENT,
     Category.PROFILE,
     Category.CORRESPONDENCE,
+    Category.STATUTORY,
 )
 
 MEMBER_NUMBER = Item("member.number", _("member number"), 1, _I, Mask.ALL, _text, True, source="the marketplace")
@@ -110,6 +111,14 @@ CASE_NOTE = Item("case.note", _("case note"), 0, _L, Mask.ALL, _text, collected=
 PROPOSED = Item("correction.proposed", _("value asked for"), 0, _L, Mask.ALL, _text, collected="during a case")
 NOTICE_TO = Item("notice.to", _("notice address"), 0, _L, Mask.MAIL, _text, collected="during a case")
 
+# What the law demands (P7.A): the least of a transaction, sealed apart from everything else when it is written.
+_ORDERED = {"source": "the marketplace", "collected": "with each transaction"}
+TRANSACTION_ORDER = Item("transaction.order", _("order number"), 0, _S, Mask.ALL, _text, **_ORDERED)
+TRANSACTION_GOODS = Item("transaction.goods", _("goods"), 0, _S, Mask.ALL, _text, **_ORDERED)
+TRANSACTION_AMOUNT = Item("transaction.amount", _("amount"), 0, _S, Mask.ALL, _text, **_ORDERED)
+TRANSACTION_NAME = Item("transaction.name", _("buyer's name"), 0, _S, Mask.NAME, _text, **_ORDERED)
+TRANSACTION_ADDRESS = Item("transaction.address", _("buyer's address"), 0, _S, Mask.ADDRESS, _text, **_ORDERED)
+
 ITEMS: dict[str, Item] = {
     item.code: item
     for item in (
@@ -138,9 +147,14 @@ ITEMS: dict[str, Item] = {
         CASE_NOTE,
         PROPOSED,
         NOTICE_TO,
+        TRANSACTION_ORDER,
+        TRANSACTION_GOODS,
+        TRANSACTION_AMOUNT,
+        TRANSACTION_NAME,
+        TRANSACTION_ADDRESS,
     )
 }
-# The items of the published policy's matrix; group 0 arises from dealing with a case and follows the case.
+# The items of the published policy's matrix; group 0 arises from dealing with a case, or is what the law keeps.
 POLICY_ITEMS = {code: item for code, item in ITEMS.items() if item.group}
 
 # Text columns that hold no personal item of a member, each with its reason.
@@ -173,6 +187,21 @@ CLEAR: dict[str, str] = {
     "access_control.LedgerEvent.address": "network address of a staff computer",
     "access_control.Approval.kind": "what is approved",
     "access_control.Approval.payload_hash": "a hash of ids and dates",
+    "members.Transaction.fiscal_year": "the year of a set of books, for everybody the same",
+    "access_control.Entity.fiscal_year_starts": "a month of a company's books",
+    "retention.RuleVersion.change_reason": "a rule of the company",
+    "retention.Rule.use_months": "a rule of the company",
+    "retention.Rule.use_days": "a rule of the company",
+    "retention.Rule.keep_months": "a rule of the company",
+    "retention.Rule.keep_days": "a rule of the company",
+    "retention.Plan.reference": "a day and four random letters, made by the console",
+    "retention.Plan.payload_hash": "a hash of ids, codes and dates",
+    "retention.Run.os_host": "host that ran a command",
+    "retention.Parked.error": "an error class name or SQLSTATE, never a message",
+    "retention.Certificate.document": "counts, dates and hashes, made for outsiders",
+    "retention.Certificate.signature": "a signature",
+    "retention.Certificate.salt": "random bytes",
+    "retention.Verification.findings": "codes and ids of certificate lines",
     "consent.PolicyVersion.number": "a version number",
     "consent.PolicyVersion.change_reason": "published text",
     "consent.PolicySentence.sentence": "a sentence id",

@@ -13,6 +13,16 @@ from access_control.vault.roles import role_names
 
 ALIAS = "vault"
 
+# CREATE OR REPLACE changes no result type, so what an earlier version laid with another one goes first.
+OUTDATED = """
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_proc WHERE proname = 'vault_destroy'
+                AND pg_get_function_result(oid) NOT LIKE '%destroyed_at%') THEN
+    DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
+  END IF;
+END $$;
+"""
+
 FUNCTIONS = """
 CREATE OR REPLACE FUNCTION vault_refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -107,7 +117,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION vault_destroy(
   subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea)
-RETURNS TABLE (subject uuid, category smallint, generation bigint)
+RETURNS TABLE (line uuid, destroyed_at timestamptz, keyring integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -131,7 +141,7 @@ BEGIN
       FROM unnest(subjects, categories, generations, lines) AS d (subject, category, generation, line)
      WHERE (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
        AND NOT k.frozen AND k.destroyed_at IS NULL
-    RETURNING k.subject, k.category, k.generation;
+    RETURNING k.certificate_line, k.destroyed_at, k.keyring;
   GET DIAGNOSTICS done = ROW_COUNT;
   -- A lookup dies with the last living key of a category it rests on.
   DELETE FROM public.vault_lookup l
@@ -160,6 +170,35 @@ RETURNS TABLE (subject uuid, category smallint, generation bigint, alive boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT k.subject, k.category, k.generation, k.wrapped IS NOT NULL, k.frozen, k.destroyed_at, k.certificate_line
     FROM public.vault_key k WHERE k.subject = ANY (wanted) ORDER BY 1, 2, 3
+$$;
+
+-- What is left of a subject: living keys only.
+CREATE OR REPLACE FUNCTION vault_left(wanted uuid[])
+RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolean, created timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT k.subject, k.category, k.generation, k.frozen, k.created
+    FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY 1, 2, 3
+$$;
+
+-- What a certificate claims, as the vault knows it.
+CREATE OR REPLACE FUNCTION vault_fences(lines uuid[])
+RETURNS TABLE (line uuid, subject uuid, category smallint, generation bigint, destroyed_at timestamptz,
+               plan_hash bytea, keyring integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT k.certificate_line, k.subject, k.category, k.generation, k.destroyed_at, k.plan_hash, k.keyring
+    FROM public.vault_key k WHERE k.certificate_line = ANY (lines)
+$$;
+
+-- Lookups of which no living key of a category they rest on is left: there are none, unless somebody put them there.
+CREATE OR REPLACE FUNCTION vault_stray_lookups(wanted uuid[])
+RETURNS TABLE (subject uuid, category smallint, found bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT l.subject, rests.category, count(*)
+    FROM public.vault_lookup l CROSS JOIN LATERAL unnest(ARRAY[l.category, l.joined]) AS rests (category)
+   WHERE l.subject = ANY (wanted) AND rests.category IS NOT NULL
+     AND NOT EXISTS (SELECT FROM public.vault_key k WHERE k.subject = l.subject AND k.category = rests.category
+                        AND k.wrapped IS NOT NULL)
+   GROUP BY 1, 2
 $$;
 
 CREATE OR REPLACE FUNCTION vault_claim(
@@ -250,6 +289,7 @@ MAY_CALL = {
         "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
         "vault_freeze(uuid[], smallint[], boolean)",
         "vault_status(uuid[])",
+        "vault_left(uuid[])",
         "vault_claim(smallint[], smallint, bytea[], uuid[], smallint[])",
         "vault_lookups_add(smallint[], smallint, bytea[], uuid[], smallint[], smallint[])",
         "vault_lookups_remove(smallint[], bytea[], uuid)",
@@ -260,10 +300,15 @@ MAY_CALL = {
         "vault_installation()",
         "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)",
         "vault_status(uuid[])",
+        "vault_left(uuid[])",
+        "vault_fences(uuid[])",
     ),
     "reader": (
         "vault_installation()",
         "vault_status(uuid[])",
+        "vault_left(uuid[])",
+        "vault_fences(uuid[])",
+        "vault_stray_lookups(uuid[])",
         "vault_fetch_records(timestamp with time zone)",
     ),
 }
@@ -299,6 +344,7 @@ def lay_after_migrate(*, using: str, **_: Any) -> None:
             return
         # At once or not at all: PostgreSQL lets everybody call a new function until its privileges are laid.
         with transaction.atomic(using=using):
+            cursor.execute(OUTDATED)
             cursor.execute(FUNCTIONS)
             cursor.execute(TRIGGERS)
             cursor.execute(privileges())

@@ -107,7 +107,16 @@ def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyR
         return {KeyRef(*row) for row in cursor.fetchall()}
 
 
-def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> set[KeyRef]:
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A key that was destroyed: under which certificate line, when, and the keyring key that had wrapped it."""
+
+    line: uuid.UUID
+    destroyed_at: datetime.datetime
+    keyring: int
+
+
+def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> list[Ended]:
     """End the keys of ``items`` (key, certificate line) and their lookups; returns what was ended now.
 
     Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached.
@@ -121,7 +130,7 @@ def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> s
         [line for _, line in items],
         plan_hash,
     ) as cursor:
-        return {KeyRef(*row) for row in cursor.fetchall()}
+        return [Ended(*row) for row in cursor.fetchall()]
 
 
 def freeze(subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool) -> int:
@@ -134,6 +143,44 @@ def status(subjects: Sequence[uuid.UUID]) -> list[KeyStatus]:
     """What stands in the vault for ``subjects``, without any key."""
     with _call("SELECT * FROM vault_status(%s)", list(subjects)) as cursor:
         return [KeyStatus(KeyRef(*row[:3]), *row[3:]) for row in cursor.fetchall()]
+
+
+@dataclasses.dataclass(frozen=True)
+class LivingKey:
+    """A key that is there, without the key."""
+
+    ref: KeyRef
+    frozen: bool
+    created: datetime.datetime
+
+
+def left(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
+    """The living keys of ``subjects``, by subject, category and generation."""
+    with _call("SELECT * FROM vault_left(%s)", list(subjects)) as cursor:
+        return [LivingKey(KeyRef(*row[:3]), *row[3:]) for row in cursor.fetchall()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fence:
+    """What stands where a key was: the certificate line, the key's name, when and by which plan it was destroyed."""
+
+    line: uuid.UUID
+    ref: KeyRef
+    destroyed_at: datetime.datetime
+    plan_hash: bytes
+    keyring: int
+
+
+def fences(lines: Sequence[uuid.UUID]) -> list[Fence]:
+    """The fences that name these certificate lines."""
+    with _call("SELECT * FROM vault_fences(%s)", list(lines)) as cursor:
+        return [Fence(row[0], KeyRef(*row[1:4]), row[4], bytes(row[5]), row[6]) for row in cursor.fetchall()]
+
+
+def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
+    """(subject, category) of lookups that rest on a category of which no key lives: somebody put them there."""
+    with _call("SELECT subject, category FROM vault_stray_lookups(%s)", list(subjects)) as cursor:
+        return list(cursor.fetchall())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Facts: whom it is about (``people``) and what is being done for them (``cases``)."""
+"""Facts: whom it is about (``people``), what the law keeps (``transactions``), what is being done (``cases``)."""
 
 from members.models.cases import (
     Case,
@@ -10,6 +10,7 @@ from members.models.cases import (
     Suspension,
 )
 from members.models.people import DATA_MODELS, Addressee, ContactPoint, Member, MemberData, PaymentMeans
+from members.models.transactions import Transaction, fiscal_year
 
 __all__ = [
     "DATA_MODELS",
@@ -25,4 +26,6 @@ __all__ = [
     "Notice",
     "PaymentMeans",
     "Suspension",
+    "Transaction",
+    "fiscal_year",
 ]

@@ -54,6 +54,8 @@ class Case(models.Model):
 
         CORRECTION = "correction", _("correction")
         INQUIRY = "inquiry", _("inquiry")
+        ENDING = "ending", _("end of membership")
+        RETURN = "return", _("return to membership")
 
     class Channel(models.TextChoices):
         """How it came (P5.A)."""
@@ -111,6 +113,8 @@ class Case(models.Model):
             models.Index(fields=["state", "due_on", "id"], name="case_state_due"),
             # A member's cases, newest first.
             models.Index(fields=["member", "-arrived_at"], name="case_member"),
+            # Retention: how long ago a case was closed.
+            models.Index(fields=["closed_at"], condition=Q(state="closed"), name="case_closed"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -205,6 +209,10 @@ class CaseNote(models.Model):
         verbose_name = _("case note")
         verbose_name_plural = _("case notes")
         ordering: ClassVar = ["at"]
+        indexes: ClassVar = [
+            # Retention: what is left of a subject's correspondence.
+            models.Index(fields=["subject_id"], name="casenote_subject"),
+        ]
 
     def __str__(self) -> str:
         return f"…{self.id.hex[-8:]}"
@@ -270,6 +278,12 @@ class Correction(models.Model):
         verbose_name = _("correction")
         verbose_name_plural = _("corrections")
         ordering: ClassVar = ["asked_at"]
+        indexes: ClassVar = [
+            # Retention: since when a generation holds superseded values only.
+            models.Index(
+                fields=["decided_at"], condition=Q(superseded_generation__isnull=False), name="correction_superseded"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["member", "item", "row"],
@@ -297,6 +311,8 @@ class Notice(models.Model):
         CORRECTED_OLD = "corrected_old", _("your contact was changed (to the old address)")
         CORRECTED_NEW = "corrected_new", _("your contact was changed (to the new address)")
         CORRECTED = "corrected", _("your data was corrected")
+        ENDED = "ended", _("your membership has ended")
+        RETURNED = "returned", _("your membership stands again")
 
     class State(models.TextChoices):
         """Life of a notice."""
@@ -315,8 +331,8 @@ class Notice(models.Model):
     # The item and row the address belongs to; the gate judges their use.
     item = models.CharField(_("item"), max_length=60)
     row = models.UUIDField(_("row"))
-    # What was corrected; named in the text, its value is not.
-    about = models.CharField(_("about"), max_length=60)
+    # What was corrected; named in the text, its value is not. Empty when the notice is about all of the member's data.
+    about = models.CharField(_("about"), max_length=60, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
     queued_at = models.DateTimeField(_("queued at"))
     # Set and committed before the server is asked, so that a crash never sends a notice twice.

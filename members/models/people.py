@@ -21,6 +21,7 @@ class Member(models.Model):
 
         ACTIVE = "active", _("member")
         ENDED = "ended", _("membership ended")
+        DESTROYED = "destroyed", _("membership ended, data destroyed")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     entity = models.ForeignKey(Entity, models.PROTECT, verbose_name=_("site"))
@@ -49,9 +50,14 @@ class Member(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(state="active", ended_at=None) | Q(state="ended", ended_at__isnull=False),
+                condition=Q(state="active", ended_at=None)
+                | Q(state__in=["ended", "destroyed"], ended_at__isnull=False),
                 name="members_member_ended_has_a_time",
             )
+        ]
+        indexes: ClassVar = [
+            # Retention: whose membership ended, and whose data is still there.
+            models.Index(fields=["ended_at"], condition=Q(state="ended"), name="member_ended"),
         ]
 
     def __str__(self) -> str:

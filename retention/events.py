@@ -1,0 +1,17 @@
+"""What this app records in the ledger."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Event(models.TextChoices):
+    """Events of retention and destruction."""
+
+    RULES_PUBLISHED = "rules:published", _("retention rules published")
+    HOLD_PLACED = "hold:placed", _("legal hold placed")
+    HOLD_LIFTED = "hold:lifted", _("legal hold lifted")
+    PLAN_MADE = "plan:made", _("destruction plan made")
+    PLAN_READ = "plan:read", _("destruction plan read")
+    RUN_BEGUN = "run:begun", _("destruction run begun")
+    DATA_DESTROYED = "data:destroyed", _("data destroyed")
+    RUN_FINISHED = "run:finished", _("destruction run finished")

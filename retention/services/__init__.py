@@ -1,0 +1,1 @@
+"""Every write of retention: rules, holds, plans, runs, certificates."""
