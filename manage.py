@@ -5,7 +5,13 @@ import os
 import sys
 
 # The role a command connects as. Whatever is not named runs as the *app* role, which owns nothing.
-ROLE_OF = {"migrate": "owner", "setup_roles": "owner", "run_purge": "purger", "policy_board": "reader"}
+ROLE_OF = {
+    "migrate": "owner",
+    "setup_roles": "owner",
+    "run_purge": "purger",
+    "policy_board": "reader",
+    "verify_purge": "reader",
+}
 # Commands that never open a database; everything else gets the embedded server when no DATABASE_URL is set.
 WITHOUT_DATABASE = {"check", "makemigrations", "makemessages", "collectstatic", "help", "version"}
 

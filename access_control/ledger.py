@@ -69,17 +69,24 @@ class Act:
         row.save(force_insert=True)
         return row.id
 
-    def record_each(self, event: str, subjects: Sequence[uuid.UUID]) -> None:
-        """Append one event per member of ``subjects``, with one COPY."""
+    def record_each(
+        self,
+        event: str,
+        subjects: Sequence[uuid.UUID],
+        *,
+        subject_kind: SubjectKind = SubjectKind.MEMBER,
+        note: uuid.UUID | None = None,
+    ) -> None:
+        """Append one event for each of ``subjects``, with one COPY."""
         from access_control.models import LedgerEvent
 
         _require_declared(event)
         who = self._who()
-        names = ["id", "event", "subject", "subject_kind", "items", "count", *who]
+        names = ["id", "event", "subject", "subject_kind", "note", "items", "count", *who]
         copy_rows(
             LedgerEvent,
             names,
-            ([new_id(), str(event), subject, SubjectKind.MEMBER.value, [], 1, *who.values()] for subject in subjects),
+            ([new_id(), str(event), subject, subject_kind.value, note, [], 1, *who.values()] for subject in subjects),
         )
 
     def _who(self) -> dict[str, Any]:

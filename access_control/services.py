@@ -110,8 +110,8 @@ def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff | None, reason:
         approval = Approval.objects.create(
             kind=kind,
             payload_hash=payload_hash,
-            requester=actor and actor.person,
-            requester_epoch=actor and actor.epoch,
+            requester=actor.person if actor else None,
+            requester_epoch=actor.epoch if actor else None,
             requested_at=now,
             expires_at=now + APPROVAL_LASTS,
         )

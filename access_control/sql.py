@@ -1,8 +1,8 @@
 """The console database's guarantees as plain SQL, laid after every migrate by the owner; twice changes nothing.
 
 Roles: *app* reads, adds and changes rows, adds only to append-only tables, cannot write history, deletes nothing but
-sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads, and adds what it verified. Triggers write history, stamp
-the ledger and keep immutable items.
+sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads, and adds what it verified. Some
+tables are written by one role only (``written_by``). Triggers write history, stamp the ledger and keep immutable items.
 """
 
 from typing import Any

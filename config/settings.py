@@ -62,6 +62,9 @@ if DEMO and not DEBUG:
 # Files the console makes for itself: the embedded cluster, the keyring and the development secret.
 VAR_DIR = Path(env.str("CONSOLE_VAR_DIR", default=str(BASE_DIR / "var")))
 CONSOLE_KEYRING = Path(env.str("CONSOLE_KEYRING", default=str(VAR_DIR / "keyring.json")))
+# What signs certificates of destruction, and where a run writes down what it is about to destroy.
+CONSOLE_SIGNING_KEY = Path(env.str("CONSOLE_SIGNING_KEY", default=str(VAR_DIR / "signing-key.pem")))
+CONSOLE_JOURNAL = Path(env.str("CONSOLE_JOURNAL", default=str(VAR_DIR / "journal")))
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:

@@ -111,13 +111,17 @@ CASE_NOTE = Item("case.note", _("case note"), 0, _L, Mask.ALL, _text, collected=
 PROPOSED = Item("correction.proposed", _("value asked for"), 0, _L, Mask.ALL, _text, collected="during a case")
 NOTICE_TO = Item("notice.to", _("notice address"), 0, _L, Mask.MAIL, _text, collected="during a case")
 
+
 # What the law demands (P7.A): the least of a transaction, sealed apart from everything else when it is written.
-_ORDERED = {"source": "the marketplace", "collected": "with each transaction"}
-TRANSACTION_ORDER = Item("transaction.order", _("order number"), 0, _S, Mask.ALL, _text, **_ORDERED)
-TRANSACTION_GOODS = Item("transaction.goods", _("goods"), 0, _S, Mask.ALL, _text, **_ORDERED)
-TRANSACTION_AMOUNT = Item("transaction.amount", _("amount"), 0, _S, Mask.ALL, _text, **_ORDERED)
-TRANSACTION_NAME = Item("transaction.name", _("buyer's name"), 0, _S, Mask.NAME, _text, **_ORDERED)
-TRANSACTION_ADDRESS = Item("transaction.address", _("buyer's address"), 0, _S, Mask.ADDRESS, _text, **_ORDERED)
+def _of_a_transaction(code: str, label: Any, mask: Mask) -> Item:
+    return Item(code, label, 0, _S, mask, _text, source="the marketplace", collected="with each transaction")
+
+
+TRANSACTION_ORDER = _of_a_transaction("transaction.order", _("order number"), Mask.ALL)
+TRANSACTION_GOODS = _of_a_transaction("transaction.goods", _("goods"), Mask.ALL)
+TRANSACTION_AMOUNT = _of_a_transaction("transaction.amount", _("amount"), Mask.ALL)
+TRANSACTION_NAME = _of_a_transaction("transaction.name", _("buyer's name"), Mask.NAME)
+TRANSACTION_ADDRESS = _of_a_transaction("transaction.address", _("buyer's address"), Mask.ADDRESS)
 
 ITEMS: dict[str, Item] = {
     item.code: item
@@ -199,6 +203,7 @@ CLEAR: dict[str, str] = {
     "retention.Run.os_host": "host that ran a command",
     "retention.Parked.error": "an error class name or SQLSTATE, never a message",
     "retention.Certificate.document": "counts, dates and hashes, made for outsiders",
+    "retention.Certificate.public_key": "a public key",
     "retention.Certificate.signature": "a signature",
     "retention.Certificate.salt": "random bytes",
     "retention.Verification.findings": "codes and ids of certificate lines",

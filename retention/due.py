@@ -11,6 +11,7 @@ all survivors of the category again, above; and the run looks into the live rows
 import dataclasses
 import datetime
 import uuid
+import zoneinfo
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -26,6 +27,7 @@ from members.inventory import ITEMS
 from members.models import Case, Suspension
 from retention.models import LegalHold, PlanExclusion, RuleVersion, Start
 
+TOKYO = zoneinfo.ZoneInfo("Asia/Tokyo")
 # Subjects looked at, and destroyed, at a time.
 CHUNK = 2_000
 

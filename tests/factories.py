@@ -8,11 +8,14 @@ import factory
 from access_control.models import Entity, Person
 from access_control.services import hire, open_account
 from consent.demo.loading import load_company
+from consent.policy_text import REVISED
 from consent.services.joining import join
 from members.intake import parse
 from members.models import Member
 from members.services.cases import open_case
 from members.services.identity import check_identity
+from retention.models import RuleVersion
+from retention.services.rules import built_in, publish_rules
 
 PASSWORD = "correct horse battery"
 TODAY = datetime.date(2026, 11, 1)
@@ -22,6 +25,8 @@ _numbers = itertools.count(1)
 def company():
     """Entities, the published policy and recipients; committed once for all tests."""
     load_company()
+    if not RuleVersion.objects.exists():
+        publish_rules(built_in(), effective_on=REVISED, actor=None)
 
 
 class RowFactory(factory.DictFactory):

@@ -8,12 +8,14 @@ from pathlib import Path
 # Tests own their files: no keyring, secret or cluster of a demo is touched.
 _files = tempfile.TemporaryDirectory(prefix="console-tests-")
 os.environ["CONSOLE_VAR_DIR"] = _files.name
-os.environ.pop("CONSOLE_KEYRING", None)
+for _path in ("CONSOLE_KEYRING", "CONSOLE_SIGNING_KEY", "CONSOLE_JOURNAL"):
+    os.environ.pop(_path, None)
 os.environ.pop("EMAIL_URL", None)
 os.environ["DEBUG"] = os.environ["DEMO"] = "1"
 # Databases are made and migrated by the owner; conftest then becomes the app.
 os.environ["CONSOLE_DB_ROLE"] = "owner"
 
+from access_control import signing  # noqa: E402
 from access_control.vault import keyring  # noqa: E402
 from config import embedded  # noqa: E402
 
@@ -26,9 +28,10 @@ if not os.environ.get("DATABASE_URL"):
     atexit.register(_server.stop)
 
 from config.settings import *  # noqa: E402, F403
-from config.settings import CONSOLE_KEYRING  # noqa: E402
+from config.settings import CONSOLE_KEYRING, CONSOLE_SIGNING_KEY  # noqa: E402
 
 keyring.make(CONSOLE_KEYRING)
+signing.make(CONSOLE_SIGNING_KEY)
 
 # Two runs at once, on one server, do not meet.
 for _name in ("default", "vault"):

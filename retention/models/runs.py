@@ -138,6 +138,8 @@ class Certificate(models.Model):
     issued_at = models.DateTimeField(_("issued"))
     document = models.TextField(_("document"))
     signature = models.BinaryField(_("signature"))
+    # PEM. For our own check and for handing out; an outsider got theirs before, by another way.
+    public_key = models.TextField(_("public key"))
     # 32 random bytes from which the pseudonyms of this certificate's subjects are made.
     salt = models.BinaryField()
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
 from django.db.models import Max
@@ -65,7 +65,7 @@ def built_in() -> dict[str, tuple[Period, ...]]:
 
 
 def publish_rules(
-    periods: dict[str, Sequence[Period]],
+    periods: Mapping[str, Sequence[Period]],
     *,
     effective_on: datetime.date,
     actor: Staff | None,

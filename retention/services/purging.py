@@ -1,0 +1,454 @@
+"""Destruction: what an approved plan lists, and nothing else, is destroyed, provably and once.
+
+What can go wrong, and why here it cannot:
+
+*The facts changed since the plan was made.* Each chunk locks its members (FOR UPDATE) and asks again what is due, with
+the query the plan was made with; whoever holds, returns, corrects or opens a case takes the same row, so it comes
+before and wins, or after and finds the data gone. New rules wait for the chunk, or the chunk for them.
+
+*The process dies.* Rows are emptied first, uncommitted; the journal is on disk before the vault is asked; the vault's
+commit is the point of no return. A run that is begun again looks at the fences first: what the vault destroyed under a
+line of this plan is finished, whatever was decided later; everything else starts anew.
+
+*One item cannot be destroyed.* What fails before the point of no return takes nothing with it: the chunk is halved
+until the bad item stands alone, and is parked with the class of its error.
+
+*Two processes run.* One holds an advisory lock for as long as its connection lives; the other ends at once.
+
+*Somebody was too quick.* The purger, who alone may call ``vault_destroy``, cannot write plans; the app, which can,
+cannot destroy. A run spends an approval by another person, and each chunk asks whether it still stands.
+"""
+
+import dataclasses
+import datetime
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from access_control import signing
+from access_control.codes import Reason, SubjectKind
+from access_control.ledger import Act, acting
+from access_control.services import NotApprovable, approval_stands, use_approval
+from access_control.vault import store
+from access_control.vault.categories import Category
+from access_control.vault.errors import CeilingReached
+from access_control.vault.seal import KeyRef
+from members.models import Member
+from members.services.erasure import erase, still_sealed_under
+from retention.due import CHUNK, Obstacles, due_now
+from retention.events import Event
+from retention.journal import Journal
+from retention.models import Parked, Plan, RuleVersion, Run, Start
+from retention.points import Point, reached
+from retention.services.certificates import issue
+from retention.services.planning import APPROVAL_KIND, FutureDay
+from retention.services.rules import RULES_LOCK, rules_on
+
+RUN_LOCK = 0x70757267
+# How often a chunk of rows that somebody works on is tried again, and how long PostgreSQL waits for them.
+PATIENCE = datetime.timedelta(seconds=2)
+
+__all__ = ["AlreadyRunning", "CeilingReached", "NotApprovable", "Outcome", "Unfinished", "run_plan"]
+
+
+class AlreadyRunning(Exception):
+    """Another run is under way. Two never destroy at once."""
+
+
+class Unfinished(Exception):
+    """Keys are destroyed whose rows could not be emptied; the run is not over. Carries the ids of the lines."""
+
+    def __init__(self, lines: Sequence[uuid.UUID], error: str) -> None:
+        super().__init__(f"{len(lines)} lines, {error}: {', '.join(str(line) for line in lines[:5])}")
+        self.lines = list(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run did: items destroyed and parked, and how many seconds this process worked on it."""
+
+    plan: Plan
+    destroyed: int
+    parked: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Item:
+    line: uuid.UUID
+    ref: KeyRef
+    kind: str
+    start: str
+
+
+@contextmanager
+def single_flight() -> Iterator[None]:
+    """Inside, this process alone destroys. Raises AlreadyRunning."""
+    with connection.cursor() as cursor:
+        # Else the lock of a killed process would live on while a statement of it runs.
+        cursor.execute("SET client_connection_check_interval = '1s'")
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [RUN_LOCK])
+        if not cursor.fetchone()[0]:
+            raise AlreadyRunning
+        try:
+            yield
+        finally:
+            if connection.connection is not None and not connection.connection.closed:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [RUN_LOCK])
+
+
+def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None) -> Outcome:
+    """Every item of the plan is destroyed or parked, and a certificate is issued. A run begun before goes on.
+
+    ``progress`` is told how many items are dealt with. Raises AlreadyRunning, NotApprovable, FutureDay, CeilingReached,
+    Unfinished, SigningKeyError, JournalError.
+    """
+    begun = time.monotonic()
+    if plan.as_of > timezone.localdate() and not settings.DEMO:
+        raise FutureDay
+    # Before anything is destroyed that could then not be certified.
+    key = signing.load()
+    with single_flight():
+        run = Run.objects.filter(plan=plan).first()
+        if run is not None and run.finished_at is not None:
+            return Outcome(plan, run.destroyed_count, run.parked_count, 0.0)
+        journal = Journal(plan.pk)
+        try:
+            _begin(plan)
+            reached(Point.BEGUN)
+            if run is not None:
+                for items in _pending(plan):
+                    _finish(plan, items)
+                _complete_the_journal(plan, journal)
+                run.refresh_from_db()
+                progress(run.destroyed_count + run.parked_count)
+            for items in _pending(plan):
+                _destroy(plan, items, journal)
+                progress(len(items))
+            with acting(None, reason=Reason.RETENTION_ENDED) as act:
+                issue(plan, key=key, journal=journal)
+                reached(Point.SIGNED)
+                now = timezone.now()
+                Run.objects.filter(plan=plan).update(finished_at=now, seen_at=now)
+                run = Run.objects.get(plan=plan)
+                act.record(Event.RUN_FINISHED, note=plan.pk, count=run.destroyed_count)
+            reached(Point.FINISHED)
+        finally:
+            journal.close()
+    return Outcome(plan, run.destroyed_count, run.parked_count, time.monotonic() - begun)
+
+
+def _begin(plan: Plan) -> None:
+    """The run is on record; its approval was spent now, or stands since it was."""
+    now = timezone.now()
+    with acting(None, reason=Reason.RETENTION_ENDED) as act:
+        if Run.objects.filter(plan=plan).update(seen_at=now, times_begun=F("times_begun") + 1):
+            _require_approval(plan)
+            return
+        payload = bytes(plan.payload_hash)
+        use_approval(
+            plan.approval_id, kind=APPROVAL_KIND, payload_hash=payload, actor=None, reason=Reason.RETENTION_ENDED
+        )
+        Run.objects.create(plan=plan, started_at=now, seen_at=now, os_host=socket.gethostname()[:100])
+        act.record(Event.RUN_BEGUN, note=plan.pk, count=plan.line_count)
+
+
+def _require_approval(plan: Plan) -> None:
+    if not approval_stands(plan.approval_id, kind=APPROVAL_KIND, payload_hash=bytes(plan.payload_hash)):
+        raise NotApprovable
+
+
+_SUBJECTS = (
+    "SELECT DISTINCT subject FROM retention_planline WHERE plan_id = %s AND subject > %s ORDER BY subject LIMIT %s"
+)
+_PENDING = """
+SELECT l.id, l.subject, l.category, l.generation, l.subject_kind, l.start
+  FROM retention_planline l
+ WHERE l.plan_id = %s AND l.subject = ANY (%s)
+   AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE x.id = l.id)
+   AND NOT EXISTS (SELECT FROM retention_parked p WHERE p.line_id = l.id)
+ ORDER BY l.subject, l.id
+"""
+_NOBODY = uuid.UUID(int=0)
+
+
+def _pending(plan: Plan) -> Iterator[list[_Item]]:
+    """What is neither destroyed nor parked yet, by subject, at most ``CHUNK`` subjects at a time."""
+    last = _NOBODY
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_SUBJECTS, [plan.pk, last, CHUNK])
+            subjects = [row[0] for row in cursor.fetchall()]
+            if not subjects:
+                return
+            cursor.execute(_PENDING, [plan.pk, subjects])
+            items = [_Item(row[0], KeyRef(*row[1:4]), row[4], row[5]) for row in cursor.fetchall()]
+        last = subjects[-1]
+        if items:
+            yield items
+
+
+# One chunk.
+
+
+def _destroy(plan: Plan, items: Sequence[_Item], journal: Journal, *, patient: bool = False) -> None:
+    """Each of the items is destroyed and certified, or parked. What fails is halved until it stands alone."""
+    try:
+        busy = _destroy_together(plan, items, journal, patient=patient)
+    except DatabaseError as error:
+        if _is_lost(error):
+            raise
+        # What the vault destroyed before the failure stays destroyed; the rest is tried again in halves.
+        done = _finish(plan, items)
+        _complete_the_journal(plan, journal)
+        rest = [item for item in items if item.line not in done]
+        if len(rest) == 1:
+            _park(plan, rest, Parked.Reason.FAILED, error=_name_of(error))
+        elif rest:
+            middle = len(rest) // 2
+            _destroy(plan, rest[:middle], journal, patient=patient)
+            _destroy(plan, rest[middle:], journal, patient=patient)
+        return
+    if busy and patient:
+        _park(plan, busy, Parked.Reason.BUSY)
+    elif busy:
+        _destroy(plan, busy, journal, patient=True)
+
+
+def _is_lost(error: DatabaseError) -> bool:
+    """Whether the database itself is gone or going: nothing to blame an item for (SQLSTATE classes 08, 53, 57, 58)."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state[:2] in {"08", "53", "57", "58"}
+
+
+def _name_of(error: DatabaseError) -> str:
+    return f"{type(error).__name__} {getattr(error.__cause__, 'sqlstate', None) or ''}".strip()
+
+
+def _destroy_together(plan: Plan, items: Sequence[_Item], journal: Journal, *, patient: bool) -> list[_Item]:
+    """One transaction. Returns the items of rows that somebody else holds."""
+    intent, short = None, False
+    with acting(None, reason=Reason.RETENTION_ENDED) as act:
+        locked = _lock(items, patient=patient)
+        reached(Point.LOCKED)
+        _require_approval(plan)
+        mine = [item for item in items if item.ref.subject in locked]
+        version = rules_on(plan.as_of)
+        due, spared = still_due(plan, mine, version)
+        for why, left_out in spared.items():
+            _park(plan, left_out, why)
+        reached(Point.CHECKED)
+        if due:
+            keys = [(item.line, item.ref) for item in due]
+            emptied = _emptied_by(due)
+            erase([item.ref for item in due], emptied=emptied)
+            with connection.cursor() as cursor:
+                # What would only fail at the end fails now, while nothing is lost.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            reached(Point.ERASED)
+            intent = journal.intend(keys, plan_hash=bytes(plan.payload_hash))
+            reached(Point.INTENDED)
+            ended = store.destroy([(ref, line) for line, ref in keys], plan_hash=bytes(plan.payload_hash))
+            reached(Point.DESTROYED)
+            short = len(ended) < len(due)
+            if short:
+                # A key was frozen, or gone: its rows must stand as they are. The chunk is undone, and what the vault
+                # did destroy is finished by its fences.
+                transaction.set_rollback(True)
+            else:
+                _record(plan, due, ended, act=act)
+                reached(Point.RECORDED)
+    reached(Point.COMMITTED)
+    if short:
+        for why, left_out in spared.items():
+            _park(plan, left_out, why)
+        done = _finish(plan, due)
+        _park_what_was_spared(plan, [item for item in due if item.line not in done])
+    if intent is not None:
+        _complete(plan, journal, intent)
+        reached(Point.COMPLETED)
+    return [item for item in items if item.ref.subject not in locked]
+
+
+def _lock(items: Sequence[_Item], *, patient: bool) -> set[uuid.UUID]:
+    """Lock the rows of the subjects, and the rules; returns the subjects that are locked now."""
+    found: set[uuid.UUID] = set()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK])
+        if patient:
+            cursor.execute(f"SET LOCAL lock_timeout = {int(PATIENCE.total_seconds() * 1000)}")
+        for kind, table in ((SubjectKind.MEMBER, "members_member"), (SubjectKind.CASE, "members_case")):
+            subjects = sorted({item.ref.subject for item in items if item.kind == kind})
+            if not subjects:
+                continue
+            sql = f"SELECT id FROM {table} WHERE id = ANY (%s) ORDER BY id FOR UPDATE"
+            if patient:
+                found |= _one_by_one(cursor, f"{sql}", subjects)
+            else:
+                cursor.execute(f"{sql} SKIP LOCKED", [subjects])
+                found |= {row[0] for row in cursor.fetchall()}
+    return found
+
+
+def _one_by_one(cursor: Any, sql: str, subjects: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    found = set()
+    for subject in subjects:
+        try:
+            with transaction.atomic():
+                cursor.execute(sql, [[subject]])
+                found |= {row[0] for row in cursor.fetchall()}
+        except DatabaseError as error:
+            if getattr(error.__cause__, "sqlstate", "") != "55P03":
+                raise
+    return found
+
+
+def still_due(
+    plan: Plan, items: Sequence[_Item], version: RuleVersion
+) -> tuple[list[_Item], dict[Parked.Reason, list[_Item]]]:
+    """Which items are due still, now that their rows are locked, and why the others are not."""
+    subjects = sorted({item.ref.subject for item in items})
+    keys = {
+        KeyRef(key.subject, key.category, key.generation): key for key in due_now(subjects, plan.as_of, version=version)
+    }
+    obstacles = Obstacles(subjects)
+    in_use = still_sealed_under([item.ref for item in items if item.start == Start.VALUE_SUPERSEDED])
+    due: list[_Item] = []
+    spared: dict[Parked.Reason, list[_Item]] = {}
+    for item in items:
+        key = keys.get(item.ref)
+        if key is None:
+            why: str = Parked.Reason.NOT_DUE
+        elif item.ref in in_use:
+            why = Parked.Reason.STILL_IN_USE
+        else:
+            why = obstacles.of(key)
+        if why:
+            spared.setdefault(Parked.Reason(why), []).append(item)
+        else:
+            due.append(item)
+    return due, spared
+
+
+def _emptied_by(items: Sequence[_Item]) -> list[uuid.UUID]:
+    """Members of whom nothing will be left but what the law keeps, once these items are destroyed."""
+    going = {item.ref for item in items}
+    subjects = {item.ref.subject for item in items if item.start == Start.MEMBERSHIP_ENDED}
+    staying = {
+        key.ref.subject
+        for key in store.left(sorted(subjects))
+        if key.ref.category != Category.STATUTORY and key.ref not in going
+    }
+    return sorted(subjects - staying)
+
+
+_CERTIFY = """
+INSERT INTO retention_certificateline
+       (id, plan_id, subject, subject_kind, category, generation, destroyed_at, keyring)
+SELECT l.id, l.plan_id, l.subject, l.subject_kind, l.category, l.generation, d.destroyed_at, d.keyring
+  FROM unnest(%s::uuid[], %s::timestamptz[], %s::integer[]) AS d (line, destroyed_at, keyring)
+  JOIN retention_planline l ON l.id = d.line
+ WHERE l.plan_id = %s
+"""
+
+
+def _record(plan: Plan, items: Sequence[_Item], ended: Sequence[Any], *, act: Act) -> None:
+    """Certificate lines, one ledger event per subject, and how far the run has come."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CERTIFY,
+            [
+                [one.line for one in ended],
+                [one.destroyed_at for one in ended],
+                [one.keyring for one in ended],
+                plan.pk,
+            ],
+        )
+    for kind in SubjectKind:
+        if subjects := sorted({item.ref.subject for item in items if item.kind == kind}):
+            act.record_each(Event.DATA_DESTROYED, subjects, subject_kind=kind, note=plan.pk)
+    Run.objects.filter(plan=plan).update(destroyed_count=F("destroyed_count") + len(ended), seen_at=timezone.now())
+
+
+def _park(plan: Plan, items: Sequence[_Item], reason: Parked.Reason, *, error: str = "") -> None:
+    """The run leaves these items as they are, and says why."""
+    now = timezone.now()
+    with transaction.atomic():
+        Parked.objects.bulk_create(
+            Parked(line_id=item.line, plan=plan, reason=reason, error=error, at=now) for item in items
+        )
+        Run.objects.filter(plan=plan).update(parked_count=F("parked_count") + len(items), seen_at=now)
+
+
+# What the fences say.
+
+
+def _finish(plan: Plan, items: Sequence[_Item]) -> set[uuid.UUID]:
+    """Finish, of the items, those whose key is a fence under their line; returns the lines of those."""
+    by_line = {item.line: item for item in items}
+    fences = [fence for fence in store.fences(list(by_line)) if by_line[fence.line].ref == fence.ref]
+    _finish_together(plan, [by_line[fence.line] for fence in fences], fences)
+    return {fence.line for fence in fences}
+
+
+def _park_what_was_spared(plan: Plan, items: Sequence[_Item]) -> None:
+    """Park what the vault would not destroy, each for its own reason."""
+    living = {key.ref: key for key in store.left(sorted({item.ref.subject for item in items}))}
+    for item in items:
+        if (key := living.get(item.ref)) is not None:
+            why = Parked.Reason.LEGAL_HOLD if key.frozen else Parked.Reason.FAILED
+        else:
+            known = {status.ref for status in store.status([item.ref.subject])}
+            why = Parked.Reason.ENDED_ELSEWHERE if item.ref in known else Parked.Reason.NO_KEY
+        _park(plan, [item], why)
+
+
+def _finish_together(plan: Plan, items: Sequence[_Item], fences: Sequence[store.Fence]) -> None:
+    """Rows and records of keys that are gone already. Raises Unfinished when even one item alone cannot be finished."""
+    if not items:
+        return
+    try:
+        with acting(None, reason=Reason.RETENTION_ENDED) as act:
+            subjects = sorted({item.ref.subject for item in items if item.kind == SubjectKind.MEMBER})
+            # Not skipped: this happened, and whoever holds the row will be done soon.
+            list(Member.objects.filter(pk__in=subjects).select_for_update().order_by("pk").values_list("pk"))
+            erase([item.ref for item in items], emptied=_emptied_by(items))
+            _record(plan, items, fences, act=act)
+    except DatabaseError as error:
+        if _is_lost(error):
+            raise
+        if len(items) == 1:
+            raise Unfinished([items[0].line], _name_of(error)) from error
+        middle = len(items) // 2
+        unfinished: list[uuid.UUID] = []
+        for half in (slice(None, middle), slice(middle, None)):
+            try:
+                _finish_together(plan, items[half], fences[half])
+            except Unfinished as failed:
+                unfinished += failed.lines
+        if unfinished:
+            raise Unfinished(unfinished, _name_of(error)) from error
+
+
+def _complete(plan: Plan, journal: Journal, chunk: int) -> None:
+    """The journal says of a chunk what the certificate lines say of it."""
+    intended = journal.open_intents[chunk]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM retention_certificateline WHERE plan_id = %s AND id = ANY (%s)", [plan.pk, intended]
+        )
+        journal.complete(chunk, [row[0] for row in cursor.fetchall()])
+
+
+def _complete_the_journal(plan: Plan, journal: Journal) -> None:
+    """Every intent that a killed process left open is answered."""
+    for chunk in sorted(journal.open_intents):
+        _complete(plan, journal, chunk)

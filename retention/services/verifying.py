@@ -1,0 +1,217 @@
+"""Verification: what a certificate claims, looked at by code that shares nothing with the code that destroyed.
+
+It starts from the approved payload (the plan's lines), not from what the run says of itself; asks the vault by itself;
+finds sealed columns in PostgreSQL's own catalogue, not in the models; reads journal and certificate as an outsider
+would. Runs as the reader, which can change nothing, and adds one row: what it found.
+"""
+
+import dataclasses
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.db import connection
+
+from access_control import signing
+from access_control.vault import store
+from access_control.vault.seal import KeyRef
+from retention import merkle
+from retention.journal import JournalError, entries, path_of
+from retention.models import Certificate, Plan, Verification
+from retention.services.certificates import lines_of
+
+BATCH = 5_000
+MOST_FINDINGS = 100
+
+
+@dataclasses.dataclass
+class Findings:
+    """What was found: lines that hold, lines that do not, and what is wrong with them or with the whole."""
+
+    verified: int = 0
+    failed: int = 0
+    said: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, code: str, about: object = "") -> None:
+        """One more finding (a code, and an id)."""
+        self.failed += 1
+        if len(self.said) < MOST_FINDINGS:
+            self.said.append(f"{code} {about}".strip())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Line:
+    id: uuid.UUID
+    ref: KeyRef
+    due_on: Any
+    certified: bool
+    parked: bool
+
+
+_PLANNED = """
+SELECT l.id, l.subject, l.category, l.generation, l.due_on,
+       EXISTS (SELECT FROM retention_certificateline x
+                WHERE (x.id, x.subject, x.category, x.generation) = (l.id, l.subject, l.category, l.generation)),
+       EXISTS (SELECT FROM retention_parked p WHERE p.line_id = l.id)
+  FROM retention_planline l WHERE l.plan_id = %s ORDER BY l.id
+"""
+
+
+def _planned(plan: Plan) -> Iterator[list[_Line]]:
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(_PLANNED, [plan.pk])
+        while rows := cursor.fetchmany(BATCH):
+            yield [_Line(row[0], KeyRef(*row[1:4]), *row[4:]) for row in rows]
+
+
+def verify_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda lines: None) -> Verification:
+    """Every line of the plan is looked at; what was found is on record."""
+    found = Findings()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finished_at FROM retention_run WHERE plan_id = %s", [plan.pk])
+        run = cursor.fetchone()
+    if run is None or run[0] is None:
+        found.add("not_finished")
+    digest = hashlib.sha256(f"plan {plan.pk} {plan.as_of}\n".encode())
+    approved = bytes(plan.approval.payload_hash)
+    columns = _sealed_columns()
+    certified = 0
+    for lines in _planned(plan):
+        for line in lines:
+            ref = line.ref
+            digest.update(f"{line.id} {ref.subject} {ref.category} {ref.generation} {line.due_on}\n".encode())
+        certified += sum(line.certified for line in lines)
+        _look(lines, approved, columns, found)
+        progress(len(lines))
+    if not digest.digest() == bytes(plan.payload_hash) == approved:
+        found.add("plan_changed")
+    _look_at_strange_lines(plan, found)
+    _look_at_the_journal(plan, certified, found)
+    _look_at_the_certificate(plan, certified, found)
+    return Verification.objects.create(
+        plan=plan, verified_count=found.verified, failed_count=found.failed, findings=found.said
+    )
+
+
+def _look(lines: list[_Line], plan_hash: bytes, columns: list[tuple[str, str, str]], found: Findings) -> None:
+    """Each line is either a fence, certified, with nothing left beside it; or parked, with its key as it was."""
+    fences = {fence.line: fence for fence in store.fences([line.id for line in lines])}
+    subjects = sorted({line.ref.subject for line in lines})
+    living = {key.ref for key in store.left(subjects)}
+    strays = set(store.stray_lookups(subjects))
+    standing = _standing_under([line.ref for line in lines if line.certified], columns)
+    for line in lines:
+        fence, ref = fences.get(line.id), line.ref
+        faults = [
+            code
+            for code, wrong in (
+                ("key_lives", line.certified and ref in living),
+                ("no_fence", line.certified and (fence is None or fence.ref != ref)),
+                ("other_plan", fence is not None and fence.plan_hash != plan_hash),
+                ("not_certified", fence is not None and not line.certified),
+                ("certified_and_parked", line.certified and line.parked),
+                ("lookup_left", line.certified and ref not in living and (ref.subject, ref.category) in strays),
+                ("row_left", ref in standing),
+                ("neither", not line.certified and not line.parked),
+            )
+            if wrong
+        ]
+        for code in faults:
+            found.add(code, line.id)
+        found.verified += line.certified and not faults
+
+
+def _sealed_columns() -> list[tuple[str, str, str]]:
+    """(table, column, column of the subject) of every sealed live column, by the CHECK that keeps it sealed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.conrelid::regclass::text, a.attname, coalesce((SELECT s.attname FROM pg_attribute s"
+            "   WHERE s.attrelid = c.conrelid AND s.attname = ANY (ARRAY['subject_id', 'member_id'])"
+            "   ORDER BY s.attname DESC LIMIT 1), 'id')"
+            "  FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"
+            " WHERE c.contype = 'c' AND c.conname = 'sealed_' || a.attname"
+            "   AND NOT EXISTS (SELECT FROM pg_attribute h WHERE h.attrelid = c.conrelid AND h.attname = 'history_id')"
+            " ORDER BY 1, 2"
+        )
+        return list(cursor.fetchall())
+
+
+def _standing_under(refs: list[KeyRef], columns: list[tuple[str, str, str]]) -> set[KeyRef]:
+    """The keys under which some live value still stands, whichever table it is in."""
+    if not refs:
+        return set()
+    tables: dict[tuple[str, str], list[str]] = {}
+    for table, column, subject in columns:
+        tables.setdefault((table, subject), []).append(column)
+    key = "set_byte('\\x00'::bytea, 0, g.category) || int8send(g.generation)"
+    parts = [
+        f"SELECT g.subject, g.category, g.generation FROM g JOIN {table} t ON t.{subject} = g.subject WHERE "
+        + " OR ".join(f'substring(t."{column}" FROM 2 FOR 9) = {key}' for column in names)
+        for (table, subject), names in tables.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH g (subject, category, generation) AS (SELECT * FROM unnest(%s::uuid[], %s::int[], %s::bigint[])) "
+            + " UNION ".join(parts),
+            [[ref.subject for ref in refs], [ref.category for ref in refs], [ref.generation for ref in refs]],
+        )
+        return {KeyRef(*row) for row in cursor.fetchall()}
+
+
+def _look_at_strange_lines(plan: Plan, found: Findings) -> None:
+    """Certificate lines that no line of the plan is behind."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT x.id FROM retention_certificateline x LEFT JOIN retention_planline l"
+            " ON (l.id, l.plan_id, l.subject, l.category, l.generation)"
+            "  = (x.id, x.plan_id, x.subject, x.category, x.generation)"
+            " WHERE x.plan_id = %s AND l.id IS NULL LIMIT %s",
+            [plan.pk, MOST_FINDINGS],
+        )
+        for row in cursor.fetchall():
+            found.add("not_planned", row[0])
+
+
+def _look_at_the_journal(plan: Plan, certified: int, found: Findings) -> None:
+    """The chain is whole, every intent is answered, and the answers add up to what is certified."""
+    intents: dict[int, int] = {}
+    destroyed = 0
+    try:
+        for entry in entries(path_of(plan.pk)):
+            if entry.kind == "intent":
+                intents[entry.says["chunk"]] = len(entry.says["keys"])
+            elif entry.kind == "done":
+                intents.pop(entry.says["chunk"], None)
+                destroyed += entry.says["destroyed"]
+    except JournalError:
+        found.add("journal_broken")
+        return
+    if intents:
+        found.add("journal_open")
+    if destroyed != certified:
+        found.add("journal_counts_otherwise")
+
+
+def _look_at_the_certificate(plan: Plan, certified: int, found: Findings) -> None:
+    """As an outsider reads it: the signature holds, the lines are those signed, the facts are those on record."""
+    certificate = Certificate.objects.filter(plan=plan).first()
+    if certificate is None:
+        found.add("no_certificate")
+        return
+    document = certificate.document.encode()
+    facts = json.loads(document)
+    if not signing.is_signed(document, bytes(certificate.signature), certificate.public_key):
+        found.add("signature_broken")
+    root = merkle.root(lines_of(plan.pk, bytes(certificate.salt)))
+    if root != bytes.fromhex(facts["root"]) or facts["lines"] != certified:
+        found.add("certificate_lines_changed")
+    if facts["plan_hash"] != bytes(plan.payload_hash).hex():
+        found.add("certificate_of_another_plan")
+
+
+def newest_verification(plan: Plan) -> Verification | None:
+    """What was found last, or None when nobody has looked."""
+    return next(islice(plan.verifications.order_by("-id"), 1), None)
