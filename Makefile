@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser format lock messages clean
+.PHONY: help run test bench browser format lock messages clean
 
 help: ## Lists what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -26,6 +26,9 @@ test: $(INSTALLED) browser ## Runs every check and every test, in the browser to
 	$(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m config.messages
 	$(PYTHON) -m pytest
+
+bench: $(INSTALLED) ## Measures bulk work beside its peers and prints the ratios (BENCH='import --size 10000' for a choice)
+	@$(PYTHON) -m tests.benchmarks $(BENCH)
 
 # Root on Debian gets what the browser tests need; elsewhere they use what they find.
 browser:
