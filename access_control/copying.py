@@ -7,12 +7,22 @@ from django.db import connection, models
 
 
 def copy_rows(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Append ``rows`` (values of the fields ``names``, in that order) to the table of ``model``."""
+    """Append ``rows`` (values of the fields ``names``, in that order) to the table of ``model``.
+
+    Values travel in PostgreSQL's binary format, each as the type of its column; a sealed one is given as its blob.
+    """
     fields = [model._meta.get_field(name) for name in names]
     columns = ", ".join(f'"{field.column}"' for field in fields)  # type: ignore[union-attr]
     with (
         connection.cursor() as cursor,
-        cursor.copy(f"COPY {model._meta.db_table} ({columns}) FROM STDIN") as copy,
+        cursor.copy(f"COPY {model._meta.db_table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
     ):
+        copy.set_types([_type_of(field) for field in fields])
         for row in rows:
-            copy.write_row([getattr(value, "blob", value) for value in row])
+            copy.write_row(row)
+
+
+def _type_of(field: Any) -> str:
+    """The name of a column's type without its length: ``varchar(12)[]`` is ``varchar[]``."""
+    name, _, rest = str(field.db_type(connection)).partition("(")
+    return name + rest.partition(")")[2]

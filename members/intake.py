@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,12 @@ COUNTRY_OF = {"jp": "JP", "kr": "KR", "sg": "SG"}
 SEXES = frozenset({"female", "male", "other"})
 # The policy was established then; nobody joined under it before.
 FIRST_JOINING = datetime.date(2010, 6, 10)
+# Controls, and halves of a pair that stand alone: no text that a keyboard gives.
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+# The spelling of nearly every date; nothing that text() refuses is spelt so.
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CONTACT_KINDS = frozenset(ContactPoint.Kind.values)
+_MEANS_KINDS = frozenset(PaymentMeans.Kind.values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +43,15 @@ class Rejected(Exception):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class NewContact:
-    """A contact point: kind and text as given; ``well_formed`` is False for old data that is no valid number."""
+    """A contact point: kind and text as given; ``well_formed`` is False for old data that is no valid number.
+
+    ``form`` is the normal form of the text when it was read from a row; "": it was not made yet.
+    """
 
     kind: str
     value: str
     well_formed: bool = dataclasses.field(default=True, compare=False)
+    form: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -148,7 +159,7 @@ class _Reader:
         value = value.strip()
         if len(value) > most:
             self.fault(path, "too_long", _("This field is too long."))
-        elif any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in value):
+        elif _NO_TEXT.search(value):
             self.fault(path, "control_characters", _("This field holds control characters."))
         elif normal_forms.holds_card_number(value):
             self.fault(path, "card_number", _("This field holds a card number. Card numbers are never stored."))
@@ -160,9 +171,28 @@ class _Reader:
             return value
         return ""
 
+    def choice(
+        self,
+        row: Mapping[str, Any],
+        name: str,
+        path: str,
+        choices: frozenset[str],
+        *,
+        needed: bool = True,
+        most: int = 200,
+    ) -> str:
+        """A text that should be one of ``choices``; the caller says what is wrong with another."""
+        value = row.get(name)
+        if isinstance(value, str) and value in choices:
+            return value
+        return self.text(row, name, path, needed=needed, most=most)
+
     def date(self, row: Mapping[str, Any], name: str, *, needed: bool) -> datetime.date | None:
         """An ISO date."""
-        text = self.text(row, name, name, needed=needed)
+        value = row.get(name)
+        if not isinstance(value, str) or not _DATE.fullmatch(value):
+            value = self.text(row, name, name, needed=needed)
+        text: str = value
         if not text:
             return None
         try:
@@ -171,40 +201,41 @@ class _Reader:
             self.fault(name, "not_a_date", _("This field must be a date like 2020-01-31."))
             return None
 
-    def normal(self, path: str, make: Callable[[str], object], text: str) -> None:
-        """Check that ``text`` has a normal form."""
+    def normal(self, path: str, make: Callable[[str], str], text: str) -> str:
+        """The normal form of ``text``, "" where there is none."""
         if not text:
-            return
+            return ""
         try:
-            make(text)
+            return make(text)
         except normal_forms.NotNormal as error:
             self.fault(path, error.code, error.message)
+            return ""
 
     def rows(self, row: Mapping[str, Any], name: str) -> list[tuple[str, Mapping[str, Any]]]:
         """(path, object) of each entry of a list."""
         value = row.get(name)
         if value is None:
             return []
-        if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             self.fault(name, "not_a_list", _("This field must be a list of objects."))
             return []
         if len(value) > 100:
             self.fault(name, "too_many", _("This list has more than 100 entries."))
             return []
         for position, entry in enumerate(value):
-            if set(map(str, entry)) - _ENTRY_FIELDS[name]:
+            if not entry.keys() <= _ENTRY_FIELDS[name]:
                 self.fault(f"{name}[{position}].?", "unknown_field", _("This field is not in the inventory."))
         return [(f"{name}[{position}]", entry) for position, entry in enumerate(value)]
 
 
 def parse(row: object, *, entities: frozenset[str], today: datetime.date | None = None) -> NewMember:
     """A row as a NewMember. Raises Rejected with every fault."""
-    if not isinstance(row, Mapping):
+    if not isinstance(row, dict):
         raise Rejected([Fault("", "not_an_object", _("Each line must be a JSON object."))])
     today = today or timezone.localdate()
     reader = _Reader()
     for position, name in enumerate(row, 1):
-        if str(name) in _ROW_FIELDS:
+        if name in _ROW_FIELDS:
             continue
         # A field that nobody declared would be an item that nobody declared (P2); its name may itself be a value.
         reader.fault(f"#{position}", "unknown_field", _("This field is not in the inventory."))
@@ -212,7 +243,7 @@ def parse(row: object, *, entities: frozenset[str], today: datetime.date | None 
     reader.normal("member_number", normal_forms.member_number, number)
     login_id = reader.text(row, "login_id", "login_id", needed=True, most=80)
     reader.normal("login_id", normal_forms.login_id, login_id)
-    entity = reader.text(row, "entity", "entity", needed=True, most=2)
+    entity = reader.choice(row, "entity", "entity", entities, most=2)
     if entity and entity not in entities:
         reader.fault("entity", "unknown_entity", _("No such entity."))
     country = COUNTRY_OF.get(entity, "JP")
@@ -230,7 +261,7 @@ def parse(row: object, *, entities: frozenset[str], today: datetime.date | None 
     birth_date = reader.date(row, "birth_date", needed=False)
     if birth_date and not datetime.date(1868, 1, 1) <= birth_date <= today:
         reader.fault("birth_date", "unbelievable", _("This date of birth cannot be right."))
-    sex = reader.text(row, "sex", "sex", needed=False)
+    sex = reader.choice(row, "sex", "sex", SEXES, needed=False)
     if sex and sex not in SEXES:
         reader.fault("sex", "unknown_value", _("Use female, male or other."))
     new = NewMember(
@@ -256,19 +287,19 @@ def parse(row: object, *, entities: frozenset[str], today: datetime.date | None 
 def _contacts(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[NewContact, ...]:
     found = []
     for path, entry in reader.rows(row, "contacts"):
-        kind = reader.text(entry, "kind", f"{path}.kind", needed=True)
+        kind = reader.choice(entry, "kind", f"{path}.kind", _CONTACT_KINDS)
         value = reader.text(entry, "value", f"{path}.value", needed=True)
-        well_formed = True
-        if kind and kind not in ContactPoint.Kind.values:
+        form, well_formed = "", True
+        if kind and kind not in _CONTACT_KINDS:
             reader.fault(f"{path}.kind", "unknown_kind", _("No such kind of contact."))
         elif value and "email" in kind:
-            reader.normal(f"{path}.value", normal_forms.mail, value)
+            form = reader.normal(f"{path}.value", normal_forms.mail, value)
         elif value:
             try:
-                _number, well_formed = normal_forms.phone_on_file(value, country)
+                form, well_formed = normal_forms.phone_on_file(value, country)
             except normal_forms.NotNormal as error:
                 reader.fault(f"{path}.value", error.code, error.message)
-        found.append(NewContact(kind, value, well_formed))
+        found.append(NewContact(kind, value, well_formed, form))
     return tuple(sorted(set(found)))
 
 
@@ -287,11 +318,11 @@ def _addressees(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[
 def _payment_means(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[NewPaymentMeans, ...]:
     found = []
     for path, entry in reader.rows(row, "payment_means"):
-        kind = reader.text(entry, "kind", f"{path}.kind", needed=True)
-        if kind and kind not in PaymentMeans.Kind.values:
+        kind = reader.choice(entry, "kind", f"{path}.kind", _MEANS_KINDS)
+        if kind and kind not in _MEANS_KINDS:
             reader.fault(f"{path}.kind", "unknown_kind", _("No such means of payment."))
             continue
-        if set(map(str, entry)) - {"kind", *_PAYMENT_FIELDS.get(kind, ())}:
+        if not entry.keys() <= {"kind", *_PAYMENT_FIELDS.get(kind, ())}:
             reader.fault(f"{path}.?", "unknown_field", _("This field is not in the inventory."))
         values = {
             name: reader.text(entry, name, f"{path}.{name}", needed=True) for name in _PAYMENT_FIELDS.get(kind, ())

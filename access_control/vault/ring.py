@@ -85,6 +85,34 @@ class KeyRing:
         place = Place(item.code, instance.id)
         return Sealed(seal.seal(self._key(ref), text, installation=self._installation, place=place, ref=ref))
 
+    def blobs(
+        self, given: Any, fields: Sequence[SealedField], *, row: uuid.UUID, subject: uuid.UUID
+    ) -> list[bytes | None]:
+        """For COPY: the texts that ``given`` holds under the names of ``fields``, sealed as :meth:`seal` would.
+
+        They are bound to the live row ``row`` of ``subject``, under the newest living keys; an empty text is None.
+        """
+        noise = os.urandom(seal.NONCE_BYTES * len(fields))
+        sealed: list[bytes | None] = []
+        for number, field in enumerate(fields):
+            text = getattr(given, field.name)
+            if not text:
+                sealed.append(None)
+                continue
+            item = field.item_for(given)
+            ref = KeyRef(subject, item.category, self.current_generation(subject, item.category))
+            sealed.append(
+                seal.seal(
+                    self._key(ref),
+                    text,
+                    installation=self._installation,
+                    place=Place(item.code, row),
+                    ref=ref,
+                    nonce=noise[number * seal.NONCE_BYTES : (number + 1) * seal.NONCE_BYTES],
+                )
+            )
+        return sealed
+
     def open_sealed(self, instance: Any, name: str) -> str:
         """The text of a sealed field ("" when it holds nothing). ``instance`` may be a history row.
 
@@ -153,7 +181,7 @@ def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
         return set()
     held = keyring()
     require_own_keyring()
-    kek_id, kek = held.current, held.wrapping_key(held.current)
+    kek_id, kek = held.current, AESGCM(held.wrapping_key(held.current))
     noise = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs))
     step = seal.KEY_BYTES + seal.NONCE_BYTES
     raw = {ref: noise[n * step : (n + 1) * step] for n, ref in enumerate(refs)}

@@ -14,6 +14,8 @@ import dataclasses
 import os
 import struct
 import uuid
+from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,10 +29,10 @@ TAG_BYTES = 16
 KEY_BYTES = 32
 PAD_BYTES = 32
 _HEADER = struct.Struct(">BBQ")
+_KEY_NAME = struct.Struct(">BQ")
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class KeyRef:
+class KeyRef(NamedTuple):
     """Names one key: subject, category (1–7), generation (0 … 2⁶³-1)."""
 
     subject: uuid.UUID
@@ -46,36 +48,29 @@ class Place:
     row: uuid.UUID
 
 
+@lru_cache(maxsize=256)
+def _item_context(installation: uuid.UUID, item: str) -> bytes:
+    """How the associated data of every blob of an item begins."""
+    code = item.encode("ascii")
+    return bytes([BLOB_FORMAT]) + installation.bytes + struct.pack(">H", len(code)) + code
+
+
+def _key_context(ref: KeyRef) -> bytes:
+    """How the associated data of everything under a key ends."""
+    return ref.subject.bytes + _KEY_NAME.pack(ref.category, ref.generation)
+
+
 def _blob_context(installation: uuid.UUID, place: Place, ref: KeyRef) -> bytes:
-    item = place.item.encode("ascii")
-    return b"".join(
-        (
-            bytes([BLOB_FORMAT]),
-            installation.bytes,
-            struct.pack(">H", len(item)),
-            item,
-            place.row.bytes,
-            ref.subject.bytes,
-            struct.pack(">BQ", ref.category, ref.generation),
-        )
-    )
+    return _item_context(installation, place.item) + place.row.bytes + _key_context(ref)
 
 
 def _wrap_context(installation: uuid.UUID, keyring_id: int, ref: KeyRef) -> bytes:
-    return b"".join(
-        (
-            b"wrap",
-            bytes([WRAP_FORMAT]),
-            installation.bytes,
-            struct.pack(">I", keyring_id),
-            ref.subject.bytes,
-            struct.pack(">BQ", ref.category, ref.generation),
-        )
-    )
+    head = b"wrap" + bytes([WRAP_FORMAT]) + installation.bytes + struct.pack(">I", keyring_id)
+    return head + _key_context(ref)
 
 
 def seal(key: AESGCM, text: str, *, installation: uuid.UUID, place: Place, ref: KeyRef, nonce: bytes = b"") -> bytes:
-    """The blob of ``text``. ``nonce`` is given by known-answer tests only; otherwise it is random.
+    """The blob of ``text``. ``nonce`` must be random; without one it is drawn here.
 
     Raises ValueError, without the text, for what is no Unicode text (a lone surrogate).
     """
@@ -114,10 +109,12 @@ def unseal(key: AESGCM, blob: bytes, *, installation: uuid.UUID, place: Place, r
         raise SealBroken(f"a sealed value of item {place.item} does not open") from None
 
 
-def wrap(kek: bytes, key: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef, nonce: bytes = b"") -> bytes:
-    """``key`` (32 bytes) wrapped under the key-encryption key ``kek``."""
+def wrap(
+    kek: AESGCM, key: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef, nonce: bytes = b""
+) -> bytes:
+    """``key`` (32 bytes) wrapped under ``kek``. ``nonce`` must be random; without one it is drawn here."""
     nonce = nonce or os.urandom(NONCE_BYTES)
-    return bytes([WRAP_FORMAT]) + nonce + AESGCM(kek).encrypt(nonce, key, _wrap_context(installation, keyring_id, ref))
+    return bytes([WRAP_FORMAT]) + nonce + kek.encrypt(nonce, key, _wrap_context(installation, keyring_id, ref))
 
 
 def unwrap(kek: bytes, wrapped: bytes, *, installation: uuid.UUID, keyring_id: int, ref: KeyRef) -> AESGCM:

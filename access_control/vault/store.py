@@ -5,7 +5,7 @@ import datetime
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import Error as DatabaseError
 from django.db import connections
@@ -104,6 +104,8 @@ def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyR
         [wrapped for _, wrapped in keys],
         keyring_id,
     ) as cursor:
+        if cursor.rowcount == len(refs):
+            return set(refs)
         return {KeyRef(*row) for row in cursor.fetchall()}
 
 
@@ -183,8 +185,7 @@ def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
         return list(cursor.fetchall())
 
 
-@dataclasses.dataclass(frozen=True)
-class Lookup:
+class Lookup(NamedTuple):
     """One way to find a subject: field code, keyed hash, whose, and the categories it rests on."""
 
     field: int

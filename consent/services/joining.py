@@ -1,10 +1,13 @@
 """Joining (P1): a member is registered and counts as having agreed, in one transaction."""
 
 import datetime
+import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from access_control.codes import Reason
 from access_control.copying import copy_rows
+from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
 from consent.events import Event
@@ -30,42 +33,32 @@ def _enter(
     with acting(actor, reason=reason) as act:
         registrations = registration.register(news, act=act)
         versions = list(PolicyVersion.objects.order_by("-effective_on"))
-        events, accepted = [], []
+        evidence = ConsentEvent.Evidence.SCREEN if screen_hash else ConsentEvent.Evidence.NOT_HELD
+        events: list[list[Any]] = []
+        accepted: list[list[Any]] = []
         for new, registered in zip(news, registrations, strict=True):
             if registered.outcome != registration.CREATED:
                 continue
-            newest: tuple[PolicyVersion, ConsentEvent] | None = None
+            newest: list[Any] = []
             for kind, day in (
                 (ConsentEvent.Kind.DEEMED_JOINING, new.joined_on),
                 (ConsentEvent.Kind.DEEMED_USING, new.last_used_on),
             ):
                 if day is None:
                     continue
-                event = ConsentEvent(
-                    member_id=registered.member,
-                    version=_version_on(versions, day),
-                    kind=kind,
-                    channel=channel,
-                    on=day,
-                    evidence=ConsentEvent.Evidence.SCREEN if screen_hash else ConsentEvent.Evidence.NOT_HELD,
-                    screen_hash=screen_hash,
-                )
-                events.append(event)
-                if event.version:
-                    newest = (event.version, event)
+                event, version = new_id(), _version_on(versions, day)
+                events.append([event, registered.member, version, kind, channel, day, evidence, screen_hash])
+                if version:
+                    newest = [registered.member, version, event]
             if newest:
-                accepted.append([registered.member, newest[0].pk, newest[1].pk])
-        copy_rows(
-            ConsentEvent,
-            ["id", "member", "version", "kind", "channel", "on", "evidence", "screen_hash"],
-            ([e.id, e.member_id, e.version_id, e.kind, e.channel, e.on, e.evidence, e.screen_hash] for e in events),
-        )
+                accepted.append(newest)
+        copy_rows(ConsentEvent, ["id", "member", "version", "kind", "channel", "on", "evidence", "screen_hash"], events)
         copy_rows(AcceptedVersion, ["member", "version", "event"], accepted)
         created = [r.member for r in registrations if r.outcome == registration.CREATED]
         act.record_each(Event.CONSENT_DEEMED, created)
     return registrations
 
 
-def _version_on(versions: Sequence[PolicyVersion], day: datetime.date) -> PolicyVersion | None:
+def _version_on(versions: Sequence[PolicyVersion], day: datetime.date) -> uuid.UUID | None:
     """The version in force on a day; None when its text is not held."""
-    return next((version for version in versions if version.effective_on <= day), None)
+    return next((version.pk for version in versions if version.effective_on <= day), None)

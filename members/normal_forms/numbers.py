@@ -28,6 +28,7 @@ MY_NUMBER_LENGTH = 12
 # Groups of digits with at most three separators between two of them. What follows a plus is a telephone number.
 _SEPARATOR = rf"[\s{re.escape(DASHES + DOTS)}]{{1,3}}"
 _RUN = re.compile(rf"(\+?)(\d+(?:{_SEPARATOR}\d+)*)")
+_LONG_RUN = re.compile(rf"(?:\d{_SEPARATOR.replace('{1,3}', '{0,3}')}){{{MY_NUMBER_LENGTH - 1}}}\d")
 
 
 def postcode(text: str, country: str = "JP") -> str:
@@ -88,10 +89,13 @@ def holds_my_number(text: str) -> bool:
 
 def _runs(text: str) -> Iterator[list[str]]:
     """The digits of ``text`` that only separators divide, in ASCII, as the groups in which they stand."""
-    # Nearly every field of an import ends here. One letter folds to two digits at most (circled ⑫ to 12).
-    if 2 * sum(map(str.isnumeric, text)) < MY_NUMBER_LENGTH:
+    # Nearly every field of an import ends at one of these two. One letter folds to two digits at most (⑫ to 12).
+    if 2 * len(text) < MY_NUMBER_LENGTH:
         return
-    for plus, run in _RUN.findall(plain(text)):
+    text = text if text.isascii() and text.isprintable() else plain(text)
+    if not _LONG_RUN.search(text):
+        return
+    for plus, run in _RUN.findall(text):
         groups = ["".join(str(unicodedata.decimal(digit)) for digit in group) for group in re.findall(r"\d+", run)]
         yield groups[1:] if plus else groups
 

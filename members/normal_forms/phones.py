@@ -14,6 +14,12 @@ _LABEL = re.compile(
     r"(?:tel(?:ephone)?|phone|mobile|fax|代表|電話(?:番号)?|携帯(?:電話)?|전화|휴대폰|휴대전화|[☎☏📞📱])[\s.:]*"
 )
 _EXTENSION = re.compile(r"内|代|ext|x|#|;|내선|구내")
+_DIALLED = re.compile(r"\+?[0-9]+")
+_NO_DIGITS = re.compile("[^0-9]")
+
+# A trunk zero, which the country drops after its code, and what can be neither a carrier's nor an international prefix.
+_AT_HOME = {"JP": (81, re.compile("0(?!10)[1-9][0-9]{8,9}")), "KR": (82, re.compile("0(?!8)[1-9][0-9]{7,9}"))}
+
 _SEPARATORS = str.maketrans("", "", "-/()[]{}〔〕【】「」" + DOTS)
 
 # In Korea 008 opens a carrier's international line, so 0081-90-… would be read as a number in America. Nobody who
@@ -28,16 +34,32 @@ def phone(text: str, country: str = "JP") -> str:
     out, and +, 00 and 010 open an international number. Raises `NotNormal` unless the number is valid in its country's
     numbering plan: a possible length is not enough.
     """
-    number = _bare(text)
-    if re.fullmatch(r"\+?[0-9]+", number):
-        for spelling in _spellings(number):
-            try:
-                parsed = phonenumbers.parse(spelling, country.upper())
-            except phonenumbers.NumberParseException:
-                continue
-            if phonenumbers.is_valid_number(parsed):
-                return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    if number := _valid(_bare(text), country.upper()):
+        return number
     raise _unreadable()
+
+
+def _valid(number: str, country: str) -> str | None:
+    """The E.164 form of a bare number, or None when it is not valid."""
+    if not _DIALLED.fullmatch(number):
+        return None
+    for spelling in _spellings(number):
+        try:
+            parsed = _parsed(spelling, country)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(parsed):
+            return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return None
+
+
+def _parsed(number: str, country: str) -> phonenumbers.PhoneNumber:
+    """What the library reads; numbers as they are dialled at home, four in five of a file, in a fifth of its time."""
+    if home := _AT_HOME.get(country):
+        code, dialled = home
+        if dialled.fullmatch(number):
+            return phonenumbers.PhoneNumber(country_code=code, national_number=int(number))
+    return phonenumbers.parse(number, country)
 
 
 def phone_on_file(text: str, country: str = "JP") -> tuple[str, bool]:
@@ -46,18 +68,18 @@ def phone_on_file(text: str, country: str = "JP") -> tuple[str, bool]:
     A valid number gives its E.164, words around it or not; any other gives its bare digits, so that it can still be
     found as it stands. Raises `NotNormal` for fewer than six digits.
     """
-    digits = phone_digits(text)
+    bare = _bare(text)
+    digits = _NO_DIGITS.sub("", bare)
     if len(digits) < FEWEST_DIGITS:
         raise _unreadable()
-    try:
-        return phone("+" + digits if _bare(text).startswith("+") else digits, country), True
-    except NotNormal:
-        return digits, False
+    if number := _valid("+" + digits if bare.startswith("+") else digits, country.upper()):
+        return number, True
+    return digits, False
 
 
 def phone_digits(text: str) -> str:
     """The digits as they stand, without an extension; empty when there are none."""
-    return re.sub("[^0-9]", "", _bare(text))
+    return _NO_DIGITS.sub("", _bare(text))
 
 
 def looks_like_phone(text: str) -> bool:

@@ -15,7 +15,8 @@ from access_control.ids import new_id
 from access_control.ledger import Act
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
-from access_control.vault.lookups import NORMAL_FORM_VERSION
+from access_control.vault.fields import SealedField
+from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
 from members.events import Event
@@ -30,6 +31,16 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
+# The columns in clear of a new row, in the order in which it is entered; the sealed ones follow. The rest is empty.
+_COLUMNS: dict[type[Any], list[str]] = {
+    Member: ["id", "entity", "state", "joined_on", "last_used_on"],
+    ContactPoint: ["id", "member", "kind", "well_formed"],
+    Addressee: ["id", "member"],
+    PaymentMeans: ["id", "member", "kind"],
+}
+_SEALED = {
+    model: [field for field in model._meta.concrete_fields if isinstance(field, SealedField)] for model in _COLUMNS
+}
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
 
 
@@ -87,7 +98,8 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     A member number that is known already is compared, and nothing is changed: unchanged, or in conflict.
     """
     require_own_keyring()
-    claims = [number_lookup(new, new_id()) for new in news]
+    mac = hashing()
+    claims = [number_lookup(new, new_id(), mac=mac) for new in news]
     owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
     subjects = [owner_of[claim.mac] for claim in claims]
     results: dict[int, Registration] = {}
@@ -109,14 +121,14 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
 
     # 2. Login IDs name one member only; who comes second is in conflict.
     fresh = [position for position in range(len(news)) if position not in results and position not in twins]
-    logins = {position: login_lookup(news[position], subjects[position]) for position in fresh}
+    logins = {position: login_lookup(news[position], subjects[position], mac=mac) for position in fresh}
     login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
     for position, lookup in logins.items():
         if login_owner[lookup.mac] != subjects[position]:
             results[position] = Registration(CONFLICT, subjects[position], ("login_id",))
     fresh = [position for position in fresh if position not in results]
     if fresh:
-        _enter([(subjects[position], news[position]) for position in fresh], act=act)
+        _enter([(subjects[position], news[position]) for position in fresh], act=act, mac=mac)
         for position in fresh:
             results[position] = Registration(CREATED, subjects[position])
     # 3. Who stands twice in this batch is compared with the first, and shares its conflict.
@@ -133,7 +145,7 @@ def _compared(subject: uuid.UUID, stored: NewMember, new: NewMember) -> Registra
     return Registration(CONFLICT if differing else UNCHANGED, subject, differing)
 
 
-def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act) -> None:
+def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac) -> None:
     """Keys and lookups, then rows."""
     refs = [
         KeyRef(subject, category, FIRST_GENERATION)
@@ -147,31 +159,26 @@ def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act) -> None:
             event = act.record(Event.COMPARED, count=len(orphans))
             add_fetched(ring, orphans, DATA_CATEGORIES, event=event)
         store.add_lookups(
-            [lookup for subject, new in people for lookup in shared_lookups(new, subject)],
+            [lookup for subject, new in people for lookup in shared_lookups(new, subject, mac=mac)],
             version=NORMAL_FORM_VERSION,
         )
-        members, contacts, addressees, means = [], [], [], []
+        rows: dict[type[Any], list[list[Any]]] = {model: [] for model in _COLUMNS}
         for subject, new in people:
-            member = Member(id=subject, entity_id=new.entity, joined_on=new.joined_on, last_used_on=new.last_used_on)
-            ring.seal(member, number=new.number, **{name: getattr(new, name) for name in _SEALED_TEXTS})
-            members.append(member)
-            for given in new.contacts:
-                contact = ContactPoint(member_id=subject, kind=given.kind, well_formed=given.well_formed)
-                ring.seal(contact, value=given.value)
-                contacts.append(contact)
-            for where in new.addressees:
-                addressee = Addressee(member_id=subject)
-                ring.seal(addressee, **dataclasses.asdict(where))
-                addressees.append(addressee)
-            for how in new.payment_means:
-                pays = PaymentMeans(member_id=subject, kind=how.kind)
-                ring.seal(pays, **{name: getattr(how, name) for name in _PAYMENT_COLUMNS})
-                means.append(pays)
-    for model, rows in ((Member, members), (ContactPoint, contacts), (Addressee, addressees), (PaymentMeans, means)):
-        if rows:
-            names = [field.attname for field in model._meta.concrete_fields]
-            columns = [field.name for field in model._meta.concrete_fields]
-            copy_rows(model, columns, ([getattr(row, name) for name in names] for row in rows))
+            active = Member.State.ACTIVE.value
+            clear = [subject, new.entity, active, new.joined_on, new.last_used_on]
+            rows[Member].append(clear + ring.blobs(new, _SEALED[Member], row=subject, subject=subject))
+            for contact in new.contacts:
+                clear = [row := new_id(), subject, contact.kind, contact.well_formed]
+                rows[ContactPoint].append(clear + ring.blobs(contact, _SEALED[ContactPoint], row=row, subject=subject))
+            for addressee in new.addressees:
+                clear = [row := new_id(), subject]
+                rows[Addressee].append(clear + ring.blobs(addressee, _SEALED[Addressee], row=row, subject=subject))
+            for means in new.payment_means:
+                clear = [row := new_id(), subject, means.kind]
+                rows[PaymentMeans].append(clear + ring.blobs(means, _SEALED[PaymentMeans], row=row, subject=subject))
+    for model, clear_columns in _COLUMNS.items():
+        if rows[model]:
+            copy_rows(model, [*clear_columns, *(field.name for field in _SEALED[model])], rows[model])
     act.record_each(Event.REGISTERED, [subject for subject, _new in people])
 
 

@@ -62,7 +62,7 @@ class Wrapped:
         return {"installation": self.installation, "keyring_id": self.keyring_id, "ref": ref}
 
     def wrap(self, key=KEY, nonce=b""):
-        return seal.wrap(KEK, key, nonce=nonce, **self.bound)
+        return seal.wrap(AESGCM(KEK), key, nonce=nonce, **self.bound)
 
     def unwrap(self, wrapped, kek=KEK):
         return seal.unwrap(kek, wrapped, **self.bound)
@@ -380,7 +380,7 @@ def test_item_and_row_cannot_borrow_bytes_from_each_other():
 
 def test_a_blob_and_a_wrapped_key_cannot_pose_as_each_other():
     """Under one and the same key, neither format opens as the other."""
-    wrapped = seal.wrap(KEY, KEK, **Wrapped().bound)
+    wrapped = seal.wrap(AESGCM(KEY), KEK, **Wrapped().bound)
     with pytest.raises(SealBroken):
         Bound().unseal(wrapped)
     with pytest.raises(SealBroken):
