@@ -14,6 +14,7 @@ from access_control.vault.errors import CeilingReached, FenceStands, KeyringErro
 from access_control.vault.keyring import PUT_BACK
 from access_control.vault.seal import KeyRef
 
+# Arrays travel in PostgreSQL's binary format (%b): as text, each byte of a key or lookup would be written as two letters.
 ALIAS = "vault"
 _ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached}
 
@@ -97,7 +98,7 @@ def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyR
     """Store wrapped keys; returns those that are new (a living key is left as it is). Raises FenceStands."""
     refs = [ref for ref, _ in keys]
     with _call(
-        "SELECT * FROM vault_create(%s, %s::smallint[], %s::bigint[], %s, %s)",
+        "SELECT * FROM vault_create(%b, %b::smallint[], %b::bigint[], %b, %s)",
         [ref.subject for ref in refs],
         [ref.category for ref in refs],
         [ref.generation for ref in refs],
@@ -198,7 +199,7 @@ class Lookup(NamedTuple):
 def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
     """Enter unique lookups, first come first served; returns keyed hash → the subject that owns it."""
     with _call(
-        "SELECT * FROM vault_claim(%s::smallint[], %s::smallint, %s, %s, %s::smallint[])",
+        "SELECT * FROM vault_claim(%b::smallint[], %s::smallint, %b, %b, %b::smallint[])",
         [lookup.field for lookup in lookups],
         version,
         [lookup.mac for lookup in lookups],
@@ -211,7 +212,7 @@ def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
 def add_lookups(lookups: Sequence[Lookup], *, version: int) -> None:
     """Enter lookups that may be shared (a family's telephone). Those already there stay."""
     with _call(
-        "SELECT vault_lookups_add(%s::smallint[], %s::smallint, %s, %s, %s::smallint[], %s::smallint[])",
+        "SELECT vault_lookups_add(%b::smallint[], %s::smallint, %b, %b, %b::smallint[], %b::smallint[])",
         [lookup.field for lookup in lookups],
         version,
         [lookup.mac for lookup in lookups],

@@ -117,7 +117,10 @@ def _enter(people, **options):
     bulk_create_with_history(members, PeerMember, **options)
     contacts, addressees, means = [], [], []
     for member, one in zip(members, people, strict=True):
-        contacts += [PeerContactPoint(member=member, **vars(given)) for given in one.contacts]
+        contacts += [
+            PeerContactPoint(member=member, kind=given.kind, value=given.value, well_formed=given.well_formed)
+            for given in one.contacts
+        ]
         addressees += [PeerAddressee(member=member, **vars(given)) for given in one.addressees]
         means += [PeerPaymentMeans(member=member, **vars(given)) for given in one.payment_means]
     bulk_create_with_history(contacts, PeerContactPoint, **options)
