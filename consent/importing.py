@@ -1,88 +1,19 @@
 """Importing members from JSON lines: good rows go in, bad rows go to a rejects file, nothing is repaired or echoed."""
 
-import dataclasses
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from access_control.models import Entity, Staff
 from consent.services.joining import join_many
 from members.intake import Fault, NewMember, Rejected, parse
+from members.lines import Imported, Rejects, read_line
 from members.services import registration
 
 CHUNK = 1_000
-LONGEST_LINE = 1_000_000
-
-
-@dataclasses.dataclass
-class Imported:
-    """What an import did, in rows."""
-
-    read: int = 0
-    created: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-
-
-class Rejects:
-    """The rejects file: one JSON object a line with line, field, code and reason; mode 600, made when first needed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: IO[str] | None = None
-
-    def add(self, line: int, faults: Iterable[Fault]) -> None:
-        """Write the faults of one line."""
-        if self._file is None:
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            # Also when it stood there already with another mode.
-            os.fchmod(handle, 0o600)
-            self._file = os.fdopen(handle, "w", encoding="utf-8")
-        for fault in faults:
-            entry = {"line": line, "field": fault.field, "code": fault.code, "reason": str(fault.message)}
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-    def close(self) -> Path | None:
-        """Close the file; its path, or None when nothing was rejected."""
-        if self._file is None:
-            return None
-        self._file.close()
-        return self.path
-
-
-def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, bytes) of every line that is not blank; a line too long is cut and spoilt: it is no JSON."""
-    number = 0
-    while line := file.readline(LONGEST_LINE):
-        number += 1
-        if not line.endswith(b"\n"):
-            # The rest of an overlong line belongs to it.
-            while rest := file.readline(LONGEST_LINE):
-                line += b"\0" if not line.endswith(b"\0") else b""
-                if rest.endswith(b"\n"):
-                    break
-        if line.strip():
-            yield number, line
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once each; of two values nobody could say which is meant."""
-    row = dict(pairs)
-    if len(row) != len(pairs):
-        raise ValueError("a key stands twice")
-    return row
 
 
 def _parsed(line: bytes, entities: frozenset[str]) -> NewMember:
-    try:
-        row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_once)
-    except UnicodeDecodeError:
-        raise Rejected([Fault("", "not_utf8", "This line is not UTF-8.")]) from None
-    except (ValueError, RecursionError):
-        raise Rejected([Fault("", "not_json", "This line is not JSON.")]) from None
-    return parse(row, entities=entities)
+    return parse(read_line(line), entities=entities)
 
 
 def import_members(

@@ -15,9 +15,10 @@ from access_control.models import Entity, Person, Staff
 from access_control.roles import Role
 from access_control.services import hire, open_account
 from consent.demo.people import people
-from consent.importing import Rejects, import_members
+from consent.importing import import_members
 from consent.models import OurRule, PolicyVersion, Recipient
 from consent.services.publishing import publish_revision_2016
+from members.lines import Rejects
 from members.models import Case, ContactPoint, Member
 from members.services.cases import add_note, close_case, open_case
 from members.services.corrections import apply_correction, ask_correction, refuse_correction
