@@ -245,6 +245,19 @@ def find(probes: Sequence[tuple[int, bytes]], *, most: int) -> list[uuid.UUID]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def owners(probes: Sequence[tuple[int, bytes]]) -> dict[bytes, uuid.UUID]:
+    """Keyed hash → the subject that owns the lookup (field, keyed hash); claims nothing, and there is no limit.
+
+    Only a member number or a login ID has an owner; of what may be shared, the vault tells nothing here.
+    """
+    with _call(
+        "SELECT * FROM vault_owners(%s::smallint[], %s)",
+        [field for field, _ in probes],
+        [mac for _, mac in probes],
+    ) as cursor:
+        return {bytes(mac): subject for mac, subject in cursor.fetchall()}
+
+
 def fetch_records(since: datetime.datetime) -> list[tuple[int, datetime.datetime, str, uuid.UUID, int]]:
     """(id, at, role, event, subject count) of every fetch since, as the vault itself wrote them."""
     with _call("SELECT id, at, role, event, subject_count FROM vault_fetch_records(%s)", since) as cursor:

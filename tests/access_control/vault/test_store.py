@@ -338,6 +338,25 @@ def test_no_search_gives_more_than_a_hundred():
     assert len(store.find([(EMAIL, shared)], most=1000)) == 100
 
 
+def test_owners_of_as_many_numbers_as_are_asked_and_nobody_is_claimed():
+    numbers = [lookup(new_id(), NUMBER, IDENTITY) for _ in range(120)]
+    store.claim(numbers, version=VERSION)
+    unknown = some_mac()
+    probes = [(number.field, number.mac) for number in numbers]
+    assert store.owners([*probes, (NUMBER, unknown), (LookupField.LOGIN_ID, numbers[0].mac)]) == {
+        number.mac: number.subject for number in numbers
+    }
+    assert store.owners([(NUMBER, unknown)]) == store.owners([]) == {}
+
+
+def test_what_may_be_shared_has_no_owner_so_that_no_list_of_telephones_is_tried():
+    shared = [
+        Lookup(field, some_mac(), new_id(), CONTACT) for field in set(LookupField) - {NUMBER, LookupField.LOGIN_ID}
+    ]
+    store.add_lookups(shared, version=VERSION)
+    assert store.owners([(one.field, one.mac) for one in shared]) == {}
+
+
 def test_a_claim_is_first_come():
     first, second = lookup(new_id(), NUMBER, IDENTITY), lookup(new_id(), NUMBER, IDENTITY)
     assert store.claim([first], version=VERSION) == {first.mac: first.subject}
