@@ -26,3 +26,5 @@ class Event(models.TextChoices):
     NOTICE_QUEUED = "notice:queued", _("notice queued")
     NOTICE_SENT = "notice:sent", _("notice sent")
     NOTICE_FAILED = "notice:failed", _("notice could not be sent")
+    TRANSACTIONS_REGISTERED = "transaction:registered", _("transactions registered")
+    TRANSACTIONS_COMPARED = "transaction:compared", _("transactions compared at import")

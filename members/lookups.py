@@ -13,6 +13,11 @@ TELEPHONES = frozenset({"phone", "mobile", "fax"})
 MAILS = frozenset({"email", "mobile_email"})
 
 
+def number_probe(number: str) -> tuple[int, bytes]:
+    """What asks the vault whose member number this is."""
+    return LookupField.MEMBER_NUMBER, mac(LookupField.MEMBER_NUMBER, normal_forms.member_number(number))
+
+
 def number_lookup(new: NewMember, subject: uuid.UUID, *, mac: Mac = mac) -> Lookup:
     """The lookup that makes a member number name one member only."""
     form = normal_forms.member_number(new.number)

@@ -5,15 +5,18 @@ import itertools
 
 import factory
 
+from access_control.codes import Reason
+from access_control.ledger import acting
 from access_control.models import Entity, Person
 from access_control.services import hire, open_account
 from consent.demo.loading import load_company
 from consent.policy_text import REVISED
 from consent.services.joining import join
-from members.intake import parse
-from members.models import Member
+from members.intake import parse, parse_transaction
+from members.models import Member, Transaction
 from members.services.cases import open_case
 from members.services.identity import check_identity
+from members.services.transactions import register_transactions
 from retention.models import RuleVersion
 from retention.services.rules import built_in, publish_rules
 
@@ -68,6 +71,28 @@ class RowFactory(factory.DictFactory):
     )
 
 
+class OrderFactory(factory.DictFactory):
+    """A row as ``import_transactions`` reads it."""
+
+    member_number = "T0000000"
+    order = factory.Sequence(lambda n: f"A-{n:06d}")
+    ordered_on = "2025-05-02"
+    goods = "手織りの麻ふきん 3枚"
+    amount = "12800"
+    currency = "JPY"
+    name = "山田 花子"
+    address = "東京都千代田区千代田9-9-9"
+
+
+def transaction(number, **fields):
+    """An order on file of the member with this number."""
+    new = parse_transaction(OrderFactory(member_number=number, **fields), today=TODAY)
+    before = set(Transaction.objects.values_list("pk", flat=True))
+    with acting(None, reason=Reason.IMPORTED) as act:
+        assert [one.outcome for one in register_transactions([new], act=act)] == ["created"]
+    return Transaction.objects.exclude(pk__in=before).get()
+
+
 def person(**fields):
     """An employee who may have access."""
     values = {
@@ -118,8 +143,6 @@ def reopen_grants(case):
     """Grants of an identified case, as if the agent were given access again."""
     from django.utils import timezone
 
-    from access_control.codes import Reason
-    from access_control.ledger import acting
     from members.services.grants import open_grants
 
     with acting(None, reason=Reason.DAILY_WORK, case=case.pk) as act:

@@ -36,6 +36,8 @@ OPENERS = {
     "members.services.corrections:apply_correction": "sealed again, and sealed as a notice's address",
     "members.services.corrections:_seal_again": "sealed again under a new generation",
     "members.services.corrections:_queue_notices": "sealed as a notice's address",
+    "members.services.transactions:_on_file": "only whether an order number is on file leaves",
+    "members.services.transactions:_differences": "compared at import",
     "members.services.cases:read_notes": "an agent reads the notes of their own case",
     "consent.services.doors:reveal": "the first door: a person looks",
     "consent.services.doors:use": "the second door: the system uses",

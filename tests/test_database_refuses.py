@@ -60,11 +60,12 @@ SETTINGS = (
 
 
 def _populate():
-    """A member with a pending and an applied correction, a note, a provision, an approval; and a destroyed key."""
+    """A member with corrections pending and applied, note, order, provision, approval; and a destroyed key."""
     agent = factories.staff("agent")
     hanako = factories.member(member_number="R0000001", login_id="refuses1")
     case = factories.identify(factories.case(hanako, agent))
     add_note(case, text="折り返しは午後", actor=agent)
+    factories.transaction("R0000001")
     mail = ContactPoint.objects.get(member=hanako, kind="email")
     phone = ContactPoint.objects.get(member=hanako, kind="phone")
     applied = ask_correction(case, item="contact.email", row=mail.pk, text="new@example.net", actor=agent)

@@ -1,0 +1,77 @@
+"""Importing transactions from JSON lines: good rows go in, bad rows go to a rejects file, nothing is repaired."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from access_control.codes import Reason
+from access_control.ledger import acting
+from access_control.models import Staff
+from members.intake import Fault, NewTransaction, Rejected, parse_transaction
+from members.lines import Imported, Rejects, read_line
+from members.services import transactions
+from members.services.transactions import Registered, register_transactions
+
+CHUNK = 1_000
+_CONFLICT = "This order number is on file with other data."
+_REFUSED = {
+    transactions.UNKNOWN_MEMBER: "No member has this member number.",
+    transactions.DESTROYED_YEAR: "The member's records of this fiscal year were destroyed; none is added to them.",
+}
+_FIELD_OF = {transactions.UNKNOWN_MEMBER: "member_number", transactions.DESTROYED_YEAR: "ordered_on"}
+
+
+def import_transactions(
+    lines: Iterable[tuple[int, bytes]],
+    *,
+    actor: Staff | None,
+    rejects: Rejects,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] = lambda rows: None,
+) -> Imported:
+    """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
+
+    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
+    """
+    result = Imported()
+    chunk: list[tuple[int, NewTransaction]] = []
+
+    def flush() -> None:
+        if not chunk:
+            return
+        with acting(actor, reason=Reason.IMPORTED) as act:
+            entered = register_transactions([new for _line, new in chunk], act=act)
+        for (line, _new), registered in zip(chunk, entered, strict=True):
+            if registered.outcome == transactions.CREATED:
+                result.created += 1
+            elif registered.outcome == transactions.UNCHANGED:
+                result.unchanged += 1
+            else:
+                result.rejected += 1
+                rejects.add(line, _faults(registered))
+        progress(len(chunk))
+        chunk.clear()
+
+    for number, line in lines:
+        result.read += 1
+        try:
+            new = parse_transaction(read_line(line))
+        except Rejected as rejected:
+            result.rejected += 1
+            rejects.add(number, rejected.faults)
+            progress(1)
+            continue
+        if dry_run:
+            progress(1)
+            continue
+        chunk.append((number, new))
+        if len(chunk) >= CHUNK:
+            flush()
+    flush()
+    return result
+
+
+def _faults(registered: Registered) -> list[Fault]:
+    """Why a row did not go in, in the words of the rejects file."""
+    if registered.outcome == transactions.CONFLICT:
+        return [Fault(name, registered.outcome, _CONFLICT) for name in registered.fields]
+    return [Fault(_FIELD_OF[registered.outcome], registered.outcome, _REFUSED[registered.outcome])]
