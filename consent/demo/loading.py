@@ -1,4 +1,4 @@
-"""Demo data by the same doors as real data: entities, staff, the policy, members by import, cases in every state."""
+"""Demo data by the same doors as real data: company, policy, members and orders by import, cases in every state."""
 
 import dataclasses
 import datetime
@@ -14,10 +14,12 @@ from access_control.ledger import acting
 from access_control.models import Entity, Person, Staff
 from access_control.roles import Role
 from access_control.services import hire, open_account
+from consent.demo.orders import orders
 from consent.demo.people import people
 from consent.importing import import_members
 from consent.models import OurRule, PolicyVersion, Recipient
 from consent.services.publishing import publish_revision_2016
+from members.importing import import_transactions
 from members.lines import Rejects
 from members.models import Case, ContactPoint, Member
 from members.services.cases import add_note, close_case, open_case
@@ -25,10 +27,11 @@ from members.services.corrections import apply_correction, ask_correction, refus
 from members.services.finding import find
 from members.services.identity import check_identity
 
+# (code, name, what it handles, first month of the fiscal year)
 ENTITIES = (
-    ("sg", "シンガポール本社", "会員情報の管理"),
-    ("jp", "日本オフィス", "日本サイトの会員対応"),
-    ("kr", "韓国オフィス", "韓国サイトの会員対応"),
+    ("sg", "シンガポール本社", "会員情報の管理", 1),
+    ("jp", "日本オフィス", "日本サイトの会員対応", 4),
+    ("kr", "韓国オフィス", "韓国サイトの会員対応", 1),
 )
 # (employee number, name, entity, access class, username, role)
 STAFF = (
@@ -38,6 +41,7 @@ STAFF = (
     ("E0201", "Tan Wei Ling", "sg", Person.AccessClass.PRIVACY, "officer", Role.OFFICER),
     ("E0202", "Lim Hui Min", "sg", Person.AccessClass.PRIVACY, "auditor", Role.AUDITOR),
     ("E0301", "김 지훈", "kr", Person.AccessClass.NEEDED, "administrator", Role.ADMINISTRATOR),
+    ("E0401", "伊藤 直子", "jp", Person.AccessClass.NEEDED, "records", Role.RECORDS),
 )
 
 
@@ -74,12 +78,15 @@ def is_loaded() -> bool:
 
 
 def load(count: int, *, seed: int, now: datetime.datetime, progress: Callable[[int], Any]) -> Demo:
-    """Entities, staff, the policy, ``count`` members and their cases. The caller has checked that nothing is there."""
+    """The company, ``count`` members, their orders and cases. The caller has checked that nothing is there."""
     load_company()
     _load_staff()
-    rows = list(people(min(count, 400), seed=seed, today=timezone.localdate(now)))
-    lines = _lines(people(count, seed=seed, today=timezone.localdate(now)))
+    today = timezone.localdate(now)
+    rows = list(people(min(count, 400), seed=seed, today=today))
+    lines = _lines(people(count, seed=seed, today=today))
     import_members(lines, actor=None, rejects=_NoRejects(), progress=progress)
+    ordered = orders(people(count, seed=seed, today=today), seed=seed, today=today)
+    import_transactions(_lines(ordered), actor=None, rejects=_NoRejects())
     _load_cases(rows, random.Random(seed), now)
     return Demo(Member.objects.count(), accounts())
 
@@ -103,8 +110,9 @@ def _lines(rows: Iterator[Mapping[str, object]]) -> Iterator[tuple[int, bytes]]:
 def load_company() -> None:
     """Entities, the published policy, one rule of our own and recipients; twice changes nothing."""
     with acting(None, reason=Reason.SET_UP):
-        for code, name, handles in ENTITIES:
-            Entity.objects.get_or_create(code=code, defaults={"name": name, "handles": handles})
+        for code, name, handles, month in ENTITIES:
+            defaults = {"name": name, "handles": handles, "fiscal_year_starts": month}
+            Entity.objects.get_or_create(code=code, defaults=defaults)
         if not PolicyVersion.objects.exists():
             publish_revision_2016(actor=None)
         OurRule.objects.get_or_create(item="member.sex", purpose=8, defaults={"why": "性別による勧誘はしない"})

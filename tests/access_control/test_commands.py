@@ -61,7 +61,7 @@ def test_load_demo_is_the_same_for_the_same_seed_and_keeps_what_is_there(db):
     first = json.loads(out.getvalue())
     assert first["members"] == 30
     assert [account["username"] for account in first["accounts"]] == [
-        *("agent", "agent2", "supervisor", "officer", "auditor", "administrator")
+        *("agent", "agent2", "supervisor", "officer", "auditor", "administrator", "records")
     ]
     out = io.StringIO()
     call_command("load_demo", "--members", "99", "--if-empty", "--json", stdout=out, stderr=io.StringIO())

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, connections, transaction
 
 from access_control.codes import Reason
 from access_control.ledger import acting
-from access_control.models import Entity, LedgerEvent
+from access_control.models import LedgerEvent
 from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.errors import CeilingReached
@@ -104,7 +104,6 @@ def test_a_fiscal_year_is_called_by_the_calendar_year_in_which_it_starts(day, fi
 
 
 def test_the_fiscal_year_is_that_of_the_company_whose_site_the_member_joined():
-    Entity.objects.filter(code="kr").update(fiscal_year_starts=1)
     factories.member(member_number="T9000002", entity="kr", contacts=[], addressees=[])
     factories.member(member_number="T9000003")
     enter(*(order(member_number=number, ordered_on="2026-02-01") for number in ("T9000002", "T9000003")))
