@@ -1,4 +1,4 @@
-"""Controls: live figures that say whether a published sentence is kept; and those of this app (P8).
+"""Controls: live figures that say whether a published sentence is kept; and those of this app (P8, P12).
 
 A control is a query with the rows behind it, never a stored "yes". What cannot be computed is as bad as not kept.
 """
@@ -21,6 +21,8 @@ from access_control.vault.roles import role_names
 
 log = logging.getLogger("console.controls")
 MOST_ROWS = 100
+# The companies that manage personal information, or help to, in the words of the policy (P12).
+NAMED_ENTITIES = ("sg", "kr", "jp")
 
 
 class State(models.TextChoices):
@@ -46,7 +48,9 @@ class Measured:
 class Control:
     """What is measured for a sentence. ``measure`` counts violations; a tally counts without judging.
 
-    ``measure`` None: nothing is measured; ``fixed`` says why, in ``label``.
+    ``measure`` None: nothing is measured, because of ``fixed``, or not yet. ``why`` is one sentence: how the figure
+    tells, or why there is none. ``rows_are`` names what the rows are, ``found_in`` the list ("app.model") in which one
+    can be searched.
     """
 
     sentence: str
@@ -55,6 +59,10 @@ class Control:
     measure: Callable[[datetime.datetime], Measured] | None = None
     tally: bool = False
     fixed: State | None = None
+    _: dataclasses.KW_ONLY
+    why: Any = ""
+    rows_are: Any = ""
+    found_in: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +73,11 @@ class Result:
     state: State
     figure: int | None
     rows: Sequence[str] = ()
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether this is a tally, which judges nothing."""
+        return self.control.tally and self.state is State.KEPT
 
 
 def measured(control: Control, *, now: datetime.datetime) -> Result:
@@ -89,6 +102,24 @@ def counted(queryset: models.QuerySet[Any], *, name: str = "pk") -> Measured:
     return Measured(queryset.count(), [str(value) for value in queryset.values_list(name, flat=True)[:MOST_ROWS]])
 
 
+def queried(sql: str, parameters: Sequence[Any] = ()) -> Measured:
+    """What a query of one column finds: all of it counted, the first ``MOST_ROWS`` named."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT named::text, count(*) OVER () FROM ({sql}) AS found (named) LIMIT {MOST_ROWS}", list(parameters)
+        )
+        rows = cursor.fetchall()
+    return Measured(rows[0][1] if rows else 0, [row[0] for row in rows])
+
+
+def tallied(sql: str, parameters: Sequence[Any] = ()) -> Measured:
+    """What a query of code and count finds, for a tally: the sum, and each code with its count."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, list(parameters))
+        rows = cursor.fetchall()
+    return Measured(sum(row[1] for row in rows), [f"{code}: {count}" for code, count in rows])
+
+
 def _writable_records(now: datetime.datetime) -> Measured:
     """Tables that only ever grow, on which the app role holds more than SELECT and INSERT, asked of PostgreSQL."""
     tables = {
@@ -102,15 +133,12 @@ def _writable_records(now: datetime.datetime) -> Measured:
         if model._meta.app_label in OWN_APPS and (history := history_of(model)) is not None
     }
     app = role_names()["app"]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT t FROM unnest(%s::text[]) AS t WHERE has_table_privilege(%s::name, t, 'UPDATE, DELETE, TRUNCATE')"
-            " UNION SELECT t FROM unnest(%s::text[]) AS t"
-            " WHERE has_table_privilege(%s::name, t, 'INSERT, UPDATE, DELETE, TRUNCATE')",
-            [sorted(tables | histories), app, sorted(histories), app],
-        )
-        rows = [row[0] for row in cursor.fetchall()]
-    return Measured(len(rows), rows)
+    return queried(
+        "SELECT t FROM unnest(%s::text[]) AS t WHERE has_table_privilege(%s::name, t, 'UPDATE, DELETE, TRUNCATE')"
+        " UNION SELECT t FROM unnest(%s::text[]) AS t"
+        " WHERE has_table_privilege(%s::name, t, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+        [sorted(tables | histories), app, sorted(histories), app],
+    )
 
 
 def _outside_the_classes(now: datetime.datetime) -> Measured:
@@ -121,24 +149,82 @@ def _departed(now: datetime.datetime) -> Measured:
     return counted(Staff.objects.filter(is_active=True, person__left_on__isnull=False), name="username")
 
 
+def _other_entities(now: datetime.datetime) -> Measured:
+    return counted(
+        Staff.objects.filter(is_active=True).exclude(person__entity__in=NAMED_ENTITIES).order_by("username"),
+        name="username",
+    )
+
+
 CONTROLS = (
-    Control("P8_A1", "records_writable", _("records that the application could alter"), _writable_records),
+    Control(
+        "P8_A1",
+        "records_writable",
+        _("records that the application could alter"),
+        _writable_records,
+        why=_("PostgreSQL itself is asked: the application may add to records, and change or remove none."),
+        rows_are=_("tables"),
+    ),
     Control(
         "P8_A1",
         "network_guards",
         _("firewall, intrusion detection and monitoring run outside this console"),
         fixed=State.NOT_MEASURABLE,
+        why=_("They guard the network in which the console stands, so whoever runs it holds the evidence."),
     ),
-    Control("P8_A2", "password_rules", _("password rules that know the person")),
-    Control("P8_A3", "workstations", _("employees without an attested PC")),
+    Control(
+        "P8_A2",
+        "password_rules",
+        _("password rules that know the person"),
+        why=_("The site does not ask this console about passwords yet."),
+    ),
+    Control(
+        "P8_A3",
+        "workstations",
+        _("employees without an attested PC"),
+        why=_("No attestations of PCs are kept here yet."),
+    ),
     Control(
         "P8_A4",
         "transport",
         _("the text names SSL and a vendor; the console accepts TLS only, and redirects everything else"),
         fixed=State.TEXT_OUTDATED,
+        why=_("The protocol of the text is obsolete, and what protects the data today is stronger than what it says."),
     ),
-    Control("P8_B1", "outside_classes", _("accounts of people outside the three classes"), _outside_the_classes),
-    Control("P8_B2", "departed", _("active accounts of people who have left"), _departed),
-    Control("P8_B2", "training", _("employees without this year's training")),
-    Control("P8_B3", "pledges", _("employees without a security pledge")),
+    Control(
+        "P8_B1",
+        "outside_classes",
+        _("accounts of people outside the three classes"),
+        _outside_the_classes,
+        why=_("Every active account belongs to a person of one of the classes that the sentence names."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_B2",
+        "departed",
+        _("active accounts of people who have left"),
+        _departed,
+        why=_("The day on which a person left is compared with the state of their account."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_B2",
+        "training",
+        _("employees without this year's training"),
+        why=_("No register of training is kept here yet."),
+    ),
+    Control(
+        "P8_B3",
+        "pledges",
+        _("employees without a security pledge"),
+        why=_("No register of pledges is kept here yet."),
+    ),
+    Control(
+        "P12_1",
+        "other_entities",
+        _("accounts of people at a company that the text does not name"),
+        _other_entities,
+        why=_("Whoever works with the data is employed in Singapore, Korea or Japan, as the sentence says."),
+        rows_are=_("accounts"),
+    ),
 )

@@ -11,13 +11,25 @@ from django.utils import timezone
 
 from access_control import controls
 from access_control.codes import Reason
+from access_control.ids import new_id
 from access_control.ledger import acting
-from access_control.models import Person, Staff
+from access_control.models import Entity, Person, Staff
 from consent.events import Event
-from consent.services.doors import reveal
+from consent.models import (
+    ConsentEvent,
+    Engagement,
+    MatrixCell,
+    PolicySentence,
+    PolicyVersion,
+    Provision,
+    Recipient,
+    SubjectReference,
+)
+from consent.policy_text import CLAUSES
+from consent.services.doors import provide, reveal
 from members.models import Case, ContactPoint, Suspension
 from members.services.corrections import ask_correction
-from retention.board import board
+from retention.board import CONTROLS, board, standing
 from tests import factories
 
 
@@ -27,15 +39,50 @@ def violated(now=None):
     return {row.result.control.code for row in board(now=now or timezone.now()) if row.result.state in bad}
 
 
-def test_every_sentence_of_the_three_clauses_is_listed_and_a_clean_house_keeps_them(identified):
+def test_every_sentence_of_all_thirteen_clauses_is_listed_and_a_clean_house_keeps_them(identified):
     rows = board(now=timezone.now())
-    assert {row.sentence for row in rows} == {
-        *("P2_1", "P2_2", "P2_3"),
-        *("P5_A1", "P5_A2", "P5_B1", "P5_B2", "P5_B3"),
-        *("P8_A1", "P8_A2", "P8_A3", "P8_A4", "P8_B1", "P8_B2", "P8_B3", "P8_B4"),
-    }
+    assert len({row.sentence.split("_")[0] for row in rows}) == 13
+    assert list(dict.fromkeys(row.sentence for row in rows)) == [
+        sentence.id for clause in CLAUSES for sentence in clause.sentences
+    ]
     assert violated() == set()
     assert {row.result.state for row in rows if row.sentence == "P8_A4"} == {controls.State.TEXT_OUTDATED}
+
+
+def test_every_control_stands_under_a_sentence_once_and_says_why():
+    sentences = {sentence.id for clause in CLAUSES for sentence in clause.sentences}
+    assert {control.sentence for control in CONTROLS} <= sentences
+    codes = [control.code for control in CONTROLS]
+    assert len(codes) == len(set(codes))
+    assert [control.code for control in CONTROLS if not (control.label and control.why)] == []
+    assert [control.code for control in CONTROLS if control.measure and not control.rows_are] == []
+
+
+def test_a_sentence_without_a_control_says_that_it_is_not_yet_measured(monkeypatch):
+    monkeypatch.setattr("retention.board.CONTROLS", ())
+    rows = board(now=timezone.now())
+    assert {row.result.state for row in rows} == {controls.State.NOT_YET}
+    assert all(row.result.control.label and row.result.figure is None for row in rows)
+
+
+def test_a_sentence_stands_as_its_worst_control():
+    def result(state, *, tally=False):
+        return controls.Result(controls.Control("P2_1", "any", "", tally=tally), state, None)
+
+    state = controls.State
+    assert standing([result(state.KEPT), result(state.NOT_KEPT), result(state.CANNOT_COMPUTE)]) == state.NOT_KEPT
+    assert standing([result(state.NOT_MEASURABLE), result(state.KEPT)]) == state.NOT_MEASURABLE
+    # A tally judges nothing, unless it cannot be computed.
+    assert standing([result(state.KEPT, tally=True), result(state.NOT_YET)]) == state.NOT_YET
+    assert standing([result(state.KEPT, tally=True)]) == state.NOT_YET
+    assert standing([result(state.CANNOT_COMPUTE, tally=True), result(state.KEPT)]) == state.CANNOT_COMPUTE
+
+
+def test_what_a_control_finds_is_counted_whole_and_named_in_part():
+    found = controls.queried("SELECT generate_series(1, 250)")
+    assert (found.figure, len(found.rows), found.rows[0]) == (250, controls.MOST_ROWS, "1")
+    nothing = controls.queried("SELECT 1 WHERE false")
+    assert (nothing.figure, nothing.rows) == (0, [])
 
 
 def test_a_case_past_its_deadline(identified):
@@ -65,7 +112,6 @@ def test_a_use_for_a_purpose_outside_the_policy(hanako):
 
 
 def test_a_fetch_without_an_event(hanako):
-    from access_control.ids import new_id
     from access_control.vault.ring import keys_for
 
     with keys_for([hanako.pk], [1], event=new_id()):
@@ -129,6 +175,166 @@ def test_a_correction_called_applied_that_left_the_old_value(identified):
     assert violated() == {"not_applied"}
 
 
+def another_version(*, effective_on, change_reason="法令の改正による"):
+    """A version that follows the published one."""
+    return PolicyVersion.objects.create(
+        number=3,
+        established_on=datetime.date(2010, 6, 10),
+        revised_on=effective_on,
+        effective_on=effective_on,
+        change_reason=change_reason,
+    )
+
+
+def tomorrow():
+    return timezone.localdate() + datetime.timedelta(days=1)
+
+
+def test_a_later_version_without_a_reason():
+    another_version(effective_on=tomorrow(), change_reason="")
+    assert violated() == {"versions_unexplained"}
+
+
+def test_a_version_in_force_that_lacks_a_sentence_or_says_it_otherwise():
+    version = another_version(effective_on=timezone.localdate())
+    known = [sentence for clause in CLAUSES for sentence in clause.sentences]
+    PolicySentence.objects.bulk_create(
+        PolicySentence(
+            version=version,
+            position=position,
+            clause=sentence.clause,
+            sentence=sentence.id,
+            text_ja=sentence.ja,
+            text_en="We may change this at will." if sentence.id == "P0_4" else sentence.en,
+        )
+        for position, sentence in enumerate(known)
+        if sentence.id != "P0_1"
+    )
+    assert violated() == {"text_differs"}
+    assert results()["text_differs"].rows == ["P0_1", "P0_4"]
+
+
+def results():
+    """Code → control as it stands."""
+    return {row.result.control.code: row.result for row in board(now=timezone.now())}
+
+
+def test_a_use_that_only_a_version_not_accepted_allows(hanako):
+    MatrixCell.objects.create(version=another_version(effective_on=tomorrow()), item="member.shoe_size", purpose=4)
+    with acting(None, reason=Reason.SCHEDULED) as act:
+        act.record(Event.USED, subject=hanako.pk, items=["member.name", "member.shoe_size"], purpose=4)
+    assert violated() == {"beyond_accepted"}
+
+
+def test_what_is_looked_at_in_the_members_own_case_needs_no_accepted_version(identified):
+    MatrixCell.objects.create(version=another_version(effective_on=tomorrow()), item="member.shoe_size", purpose=4)
+    with acting(None, reason=Reason.SCHEDULED, case=identified.pk) as act:
+        act.record(Event.USED, subject=identified.member_id, items=["member.shoe_size"], purpose=4)
+        act.record(Event.REVEALED, subject=identified.member_id, items=["member.shoe_size"], purpose=4)
+    assert violated() == set()
+
+
+def test_a_member_who_came_in_without_consent(hanako):
+    from members.services.registration import register
+
+    with acting(None, reason=Reason.IMPORTED) as act:
+        (registered,) = register([factories.new_member()], act=act)
+    assert violated() == {"without_consent"}
+    assert results()["without_consent"].rows == [str(registered.member)]
+
+
+def test_consent_is_counted_by_its_evidence_and_judges_nothing(hanako):
+    found = results()["evidence"]
+    assert (found.figure, list(found.rows)) == (2, ["screen: 2"])
+    assert ConsentEvent.objects.count() == 2
+
+
+def test_an_item_handed_out_without_a_provision(hanako):
+    with acting(None, reason=Reason.SCHEDULED) as act:
+        act.record(Event.PROVIDED, subject=hanako.pk, items=["contact.phone"], purpose=2)
+    assert violated() == {"unrecorded"}
+
+
+@pytest.fixture
+def engaged(hanako):
+    """A provision to a contractor by the door, under an engagement announced in time."""
+    today = timezone.localdate()
+    contractor = Recipient.objects.get(kind="contractor")
+    engagement = Engagement.objects.create(
+        recipient=contractor,
+        items=["contact.phone"],
+        purposes=[2],
+        announced_on=today - datetime.timedelta(days=30),
+        starts_on=today - datetime.timedelta(days=20),
+        ends_on=today + datetime.timedelta(days=20),
+    )
+    phone = ContactPoint.objects.get(member=hanako, kind="phone")
+    what = [(phone.pk, "value")]
+    provide(hanako, what=what, recipient=contractor, basis="B1", purpose=2, actor=None, reason=Reason.SCHEDULED)
+    assert violated() == set()
+    return Engagement.objects.filter(pk=engagement.pk)
+
+
+def test_a_provision_before_its_announcement(engaged):
+    engaged.update(announced_on=tomorrow(), starts_on=tomorrow())
+    assert violated() == {"unannounced"}
+
+
+def test_a_provision_of_what_was_not_announced(engaged):
+    engaged.update(items=["contact.fax"])
+    assert violated() == {"unannounced"}
+    engaged.update(items=["contact.phone"], purposes=[3])
+    assert violated() == {"unannounced"}
+
+
+def test_a_provision_after_the_announced_period(engaged):
+    engaged.update(ends_on=timezone.localdate() - datetime.timedelta(days=1))
+    assert violated() == {"overrun"}
+
+
+@pytest.mark.parametrize(
+    ("basis", "kind", "item", "purpose", "code"),
+    [
+        ("C2", "settlement", "member.birth_date", 6, "beyond_settling"),
+        ("C2", "carrier", "payment.holder", 6, "beyond_settling"),
+        ("C3", "carrier", "member.birth_date", 2, "beyond_delivery"),
+        ("C3", "contractor", "addressee.address", 2, "beyond_delivery"),
+    ],
+)
+def test_a_provision_beyond_what_its_basis_covers(hanako, basis, kind, item, purpose, code):
+    reference = SubjectReference.objects.create(member=hanako, recipient=Recipient.objects.get(kind=kind))
+    given = {"items": [item], "purpose": purpose}
+    with acting(None, reason=Reason.SCHEDULED) as act:
+        act.record(Event.PROVIDED, subject=hanako.pk, **given)
+        Provision.objects.create(reference=reference, basis=basis, at=timezone.now(), batch=new_id(), **given)
+    assert violated() == {code}
+
+
+def test_what_the_basis_covers_is_no_violation(hanako):
+    addressee = hanako.addressee_set.get()
+    provide(
+        hanako,
+        what=[(addressee.pk, "name"), (addressee.pk, "address")],
+        recipient=Recipient.objects.get(kind="carrier"),
+        basis="C3",
+        purpose=2,
+        actor=None,
+        reason=Reason.SCHEDULED,
+    )
+    assert violated() == set()
+
+
+def test_an_account_at_a_company_that_the_text_does_not_name(agent):
+    elsewhere = Entity.objects.create(code="vn", name="Another office")
+    factories.staff("agent", entity=elsewhere)
+    assert violated() == {"other_entities"}
+
+
+def test_an_inquiry_past_its_deadline(hanako, agent):
+    factories.case(hanako, agent, kind="inquiry")
+    assert violated(timezone.now() + datetime.timedelta(days=15)) == {"inquiries_past_deadline"}
+
+
 def test_a_control_that_cannot_be_computed_is_as_bad_as_one_not_kept(monkeypatch):
     def broken(now):
         with connection.cursor() as cursor:
@@ -152,7 +358,8 @@ def test_the_command_prints_the_board_and_its_exit_status_tells(identified):
     out = io.StringIO()
     call_command("policy_board", "--json", stdout=out)
     rows = json.loads(out.getvalue())["sentences"]
-    assert {"sentence", "control", "figure", "state"} <= set(rows[0])
+    assert {frozenset(row) for row in rows} == {frozenset({"sentence", "control", "figure", "state", "label", "rows"})}
+    assert len({row["sentence"] for row in rows}) == sum(len(clause.sentences) for clause in CLAUSES)
     with acting(None, reason=Reason.DAILY_WORK):
         Case.objects.update(due_on=datetime.date(2020, 1, 1))
     with pytest.raises(SystemExit) as exit:
