@@ -10,7 +10,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +22,7 @@ NAVIGATION = (
     (_("Find"), "admin:members_member_find", "members.find_member"),
     (_("Cases"), "admin:members_case_changelist", "members.view_case"),
     (_("Members of my cases"), "admin:members_member_changelist", "members.view_member"),
+    (_("Policy board"), "admin:policy_board", "consent.view_policyversion"),
     (_("Ledger"), "admin:access_control_ledgerevent_changelist", "access_control.view_ledgerevent"),
     (_("People"), "admin:access_control_person_changelist", "access_control.view_person"),
     (_("Accounts"), "admin:access_control_staff_changelist", "access_control.view_staff"),
@@ -57,6 +58,12 @@ class ConsoleSite(AdminSite):
                     current = False
                 navigation.append({"label": label, "url": url, "current": current})
         return {**super().each_context(request), "console_nav": navigation}
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """The stock pages, and those that belong to no model."""
+        from retention.admin import board_view
+
+        return [path("policy-board/", self.admin_view(board_view), name="policy_board"), *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """My cases, what is due, and what waits for me."""

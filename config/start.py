@@ -11,6 +11,7 @@ from access_control import policies
 from access_control.accounts import actor_of
 from members.admin.cases import names_of_granted
 from members.models import Case, Correction, Notice
+from retention.admin.board import SEES_BOARD
 
 MOST = 10
 DUE_SOON = datetime.timedelta(days=3)
@@ -19,7 +20,8 @@ DUE_SOON = datetime.timedelta(days=3)
 def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any]:
     """The start page of whoever looks; an account without cases gets none."""
     today = timezone.localdate(now)
-    context: dict[str, Any] = {"today": today}
+    # Only whether there is a board to look at: computing it takes longer than a start page may.
+    context: dict[str, Any] = {"today": today, "sees_board": policies.may(request.user, SEES_BOARD)}
     if not policies.may(request.user, "members.view_case"):
         return context
     seen = policies.restrict(Case.objects.filter(state=Case.State.OPEN), request.user, "members.view_case")

@@ -117,7 +117,7 @@ CONTROLS = (
         "password_asked",
         _("calls and mails in which a password is asked for"),
         fixed=State.NOT_MEASURABLE,
-        why=_("Nobody hears from this console what is said on the telephone; what members report belongs to P10_A2."),
+        why=_("What is said on the telephone is not heard here; what members report about it belongs to P10_A2."),
     ),
     Control(
         "P10_A2",

@@ -15,7 +15,7 @@ PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 
 # Latin letters that a Japanese page rightly holds; any other word is a label that nobody translated.
-WORDS = frozenset({"FAX", "ID", "JST", "OS"})
+WORDS = frozenset({"FAX", "ID", "JST", "OS", "SSL", "TLS"})
 _USERNAMES = "|".join(username for *_rest, username, _role in STAFF)
 _NAMES = "|".join(name.replace(" ", r"\ ") for _number, name, *_rest in STAFF if name.isascii())
 _RIGHTLY_LATIN = re.compile(
@@ -26,11 +26,12 @@ _RIGHTLY_LATIN = re.compile(
     |[^\s<>]*＊[^\s<>]*                                   # a mask""",
     re.VERBOSE,
 )
-# What the page itself marks as a value, a code or another language; and columns of the lists that hold account names.
+# What the page itself marks as a value, a code, the published text or another language; and columns of the lists that
+# hold account names.
 _COLUMNS = ("username", "owner", "who", "handles", "code", "items", "item_names", "os_user", "os_host")
 _VALUES = ", ".join(
     (
-        "code, .clause, .masked, .revealed-value, .username, textarea, script",
+        "code, .clause, .masked, .revealed-value, .username, .published, textarea, script",
         "#content > h2, [lang]:not(html):not([lang=ja])",
         *(f"td.field-{name}, th.field-{name}, .field-{name} .readonly" for name in _COLUMNS),
     )

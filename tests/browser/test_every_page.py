@@ -135,6 +135,9 @@ SHEETS = (
     Sheet("member", (AGENT,), "members_member_change", member(AGENT, "pending")),
     Sheet("member-corrected", (AGENT2,), "members_member_change", member(AGENT2, "corrected")),
     Sheet("history", (AGENT2,), "members_member_history", member(AGENT2, "corrected")),
+    Sheet("board", (OFFICER, AUDITOR), "policy_board"),
+    Sheet("board-not-kept", (OFFICER,), "policy_board", query="?state=not_kept", also=(AUDITOR,)),
+    Sheet("board-none", (AUDITOR,), "policy_board", query="?state=cannot_compute", also=(OFFICER,)),
     Sheet("ledger", (OFFICER, AUDITOR), "access_control_ledgerevent_changelist"),
     Sheet(
         "ledger-filtered",
