@@ -135,5 +135,5 @@ def _enter(ring: KeyRing, fresh: Sequence[tuple[KeyRef, NewTransaction]]) -> Non
     copy_rows(
         Transaction,
         [field.name for field in fields],
-        ([getattr(row, field.attname) for field in fields] for row in rows),
+        ([field.get_prep_value(getattr(row, field.attname)) for field in fields] for row in rows),
     )

@@ -1,14 +1,13 @@
 """From the end of a membership to the certificate."""
 
-import pytest
+from django.utils import timezone
 
 from access_control.vault import store
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
-from retention.models import CertificateLine, Parked, Run
+from retention.models import CertificateLine
 from retention.services.planning import make_plan
 from tests import factories
 from tests.retention.conftest import approved, ended, run, verify
-from django.utils import timezone
 
 
 def test_a_whole_run(committed):
