@@ -21,11 +21,11 @@ from typing import Any
 from django.db import connection
 
 from access_control.codes import SubjectKind
+from access_control.copying import array
 from access_control.vault import store
 from access_control.vault.categories import Category
 from members.inventory import ITEMS
-from members.models import Case, Suspension
-from retention.models import LegalHold, PlanExclusion, RuleVersion, Start
+from retention.models import PlanExclusion, RuleVersion, Start
 
 TOKYO = zoneinfo.ZoneInfo("Asia/Tokyo")
 # Subjects looked at, and destroyed, at a time.
@@ -43,7 +43,7 @@ SELECT {subject} AS subject, '{kind}' AS kind, r.category, {lowest} AS lowest, {
        {started} AS started_on, {due_on} AS due_on, r.id AS rule
   FROM {source}
  WHERE r.version_id = %(version)s AND {condition} AND {due_on} <= %(as_of)s
-   AND (%(subjects)s::uuid[] IS NULL OR {subject} = ANY (%(subjects)s))"""
+   AND (%(subjects)s::uuid[] IS NULL OR {subject} = ANY (%(subjects)s::uuid[]))"""
 
 
 _TOKYO = "({} AT TIME ZONE 'Asia/Tokyo')::date"
@@ -81,7 +81,8 @@ _DUE = (
                 ("t.fiscal_year::bigint", "t.fiscal_year::bigint"),
                 f"({_YEAR_END})",
                 "(SELECT DISTINCT member_id, fiscal_year FROM members_transaction"
-                "  WHERE fiscal_year < %(year)s AND (%(subjects)s::uuid[] IS NULL OR member_id = ANY (%(subjects)s))) t"
+                "  WHERE fiscal_year < %(year)s"
+                "    AND (%(subjects)s::uuid[] IS NULL OR member_id = ANY (%(subjects)s::uuid[]))) t"
                 " JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
                 " JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'",
                 "true",
@@ -153,7 +154,7 @@ def _parameters(as_of: datetime.date, version: RuleVersion, subjects: Sequence[u
             as_of, datetime.time.max, tzinfo=datetime.timezone(datetime.timedelta(hours=9))
         ),
         "year": as_of.year,
-        "subjects": None if subjects is None else list(subjects),
+        "subjects": None if subjects is None else array(subjects),
     }
 
 
@@ -220,19 +221,26 @@ def _living(candidates: Sequence[Candidate]) -> list[DueKey]:
 _WAITS_FOR_CASES = frozenset({Start.MEMBERSHIP_ENDED.value, Start.CASE_CLOSED.value})
 
 
+_OBSTACLES = """
+SELECT member_id, 'hold', '' FROM retention_legalhold WHERE lifted_at IS NULL AND member_id = ANY (%(subjects)s::uuid[])
+UNION ALL
+SELECT member_id, 'case', '' FROM members_case WHERE state = 'open' AND member_id = ANY (%(subjects)s::uuid[])
+UNION ALL
+SELECT member_id, 'suspension', item FROM members_suspension
+ WHERE ended_at IS NULL AND member_id = ANY (%(subjects)s::uuid[])
+"""
+
+
 class Obstacles:
-    """What keeps due data of some subjects from being destroyed, as it stands now: three queries."""
+    """What keeps due data of some subjects from being destroyed, as it stands now: one query."""
 
     def __init__(self, subjects: Sequence[uuid.UUID]) -> None:
-        wanted = list(subjects)
-        self._held = set(
-            LegalHold.objects.filter(member__in=wanted, lifted_at=None).values_list("member_id", flat=True)
-        )
-        self._busy = set(
-            Case.objects.filter(member__in=wanted, state=Case.State.OPEN).values_list("member_id", flat=True)
-        )
-        pending = Suspension.objects.filter(member__in=wanted, ended_at=None).values_list("member_id", "item")
-        self._suspended = {(member, ITEMS[item].category.value) for member, item in pending if item in ITEMS}
+        found: dict[str, set[Any]] = {"hold": set(), "case": set(), "suspension": set()}
+        with connection.cursor() as cursor:
+            cursor.execute(_OBSTACLES, {"subjects": array(subjects)})
+            for member, kind, item in cursor.fetchall():
+                found[kind].add((member, int(ITEMS[item].category)) if kind == "suspension" else member)
+        self._held, self._busy, self._suspended = found["hold"], found["case"], found["suspension"]
 
     def of(self, key: DueKey) -> str:
         """The code of what stands in the way of destroying ``key``; "" when nothing does."""

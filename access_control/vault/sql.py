@@ -174,9 +174,9 @@ $$;
 
 -- What is left of a subject: living keys only.
 CREATE OR REPLACE FUNCTION vault_left(wanted uuid[])
-RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolean, created timestamptz)
+RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT k.subject, k.category, k.generation, k.frozen, k.created
+  SELECT k.subject, k.category, k.generation, k.frozen
     FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY 1, 2, 3
 $$;
 

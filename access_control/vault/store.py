@@ -110,8 +110,7 @@ def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyR
         return {KeyRef(*row) for row in cursor.fetchall()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """A key that was destroyed: under which certificate line, when, and the keyring key that had wrapped it."""
 
     line: uuid.UUID
@@ -126,7 +125,7 @@ def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> l
     """
     refs = [ref for ref, _ in items]
     with _call(
-        "SELECT * FROM vault_destroy(%s, %s::smallint[], %s::bigint[], %s, %s)",
+        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s)",
         [ref.subject for ref in refs],
         [ref.category for ref in refs],
         [ref.generation for ref in refs],
@@ -148,23 +147,20 @@ def status(subjects: Sequence[uuid.UUID]) -> list[KeyStatus]:
         return [KeyStatus(KeyRef(*row[:3]), *row[3:]) for row in cursor.fetchall()]
 
 
-@dataclasses.dataclass(frozen=True)
-class LivingKey:
-    """A key that is there, without the key."""
+class LivingKey(NamedTuple):
+    """A key that is there, without the key. ``frozen``: it cannot be destroyed."""
 
     ref: KeyRef
     frozen: bool
-    created: datetime.datetime
 
 
 def left(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
     """The living keys of ``subjects``, by subject, category and generation."""
-    with _call("SELECT * FROM vault_left(%s)", list(subjects)) as cursor:
-        return [LivingKey(KeyRef(*row[:3]), *row[3:]) for row in cursor.fetchall()]
+    with _call("SELECT * FROM vault_left(%b)", list(subjects)) as cursor:
+        return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
 
 
-@dataclasses.dataclass(frozen=True)
-class Fence:
+class Fence(NamedTuple):
     """What stands where a key was: the certificate line, the key's name, when and by which plan it was destroyed."""
 
     line: uuid.UUID
@@ -176,13 +172,13 @@ class Fence:
 
 def fences(lines: Sequence[uuid.UUID]) -> list[Fence]:
     """The fences that name these certificate lines."""
-    with _call("SELECT * FROM vault_fences(%s)", list(lines)) as cursor:
+    with _call("SELECT * FROM vault_fences(%b)", list(lines)) as cursor:
         return [Fence(row[0], KeyRef(*row[1:4]), row[4], bytes(row[5]), row[6]) for row in cursor.fetchall()]
 
 
 def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
     """(subject, category) of lookups that rest on a category of which no key lives: somebody put them there."""
-    with _call("SELECT subject, category FROM vault_stray_lookups(%s)", list(subjects)) as cursor:
+    with _call("SELECT subject, category FROM vault_stray_lookups(%b)", list(subjects)) as cursor:
         return list(cursor.fetchall())
 
 

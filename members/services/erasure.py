@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from access_control.copying import array
 from access_control.vault.categories import Category
 from access_control.vault.seal import KeyRef
 from members.models import (
@@ -67,7 +68,7 @@ def _blanked() -> str:
         tests.append(f"bool_or({_under(first)}) AS {mark}")
         changes += [f"{name} = CASE WHEN s.{mark} THEN NULL ELSE t.{name} END" for name in names]
     return (
-        f"WITH {_GONE}, s AS (SELECT m.id, m.id = ANY (%s) AS ended, {', '.join(tests)}"
+        f"WITH {_GONE}, s AS (SELECT m.id, m.id = ANY (%s::uuid[]) AS ended, {', '.join(tests)}"
         "   FROM members_member m JOIN gone ON gone.subject = m.id GROUP BY m.id)"
         f" UPDATE members_member t SET {', '.join(changes)},"
         "   state = CASE WHEN s.ended AND t.state = 'ended' THEN 'destroyed' ELSE t.state END"
@@ -80,6 +81,11 @@ _ROWS = (ContactPoint, Addressee, PaymentMeans, Transaction)
 _WORDS = ((CaseNote, "text", "subject_id"), (Notice, '"to"', "member_id"), (Correction, "proposed", "member_id"))
 
 
+def _arrays(refs: Sequence[KeyRef]) -> list[str]:
+    subjects, categories, generations = zip(*refs, strict=True)
+    return [array(subjects), array(map(int, categories)), array(generations)]
+
+
 def erase(refs: Sequence[KeyRef], *, emptied: Sequence[uuid.UUID]) -> None:
     """No live row holds a value sealed under ``refs``. Members in ``emptied``, of whom nothing is left but what the law
     keeps, become *destroyed*. The caller holds the rows locked, and an act.
@@ -87,7 +93,7 @@ def erase(refs: Sequence[KeyRef], *, emptied: Sequence[uuid.UUID]) -> None:
     if not refs:
         return
     categories = {ref.category for ref in refs}
-    gone: list[Any] = [[ref.subject for ref in refs], [ref.category for ref in refs], [ref.generation for ref in refs]]
+    gone = _arrays(refs)
     with connection.cursor() as cursor:
         for model in _ROWS:
             if categories & _items(model):
@@ -95,7 +101,7 @@ def erase(refs: Sequence[KeyRef], *, emptied: Sequence[uuid.UUID]) -> None:
         if Category.CORRESPONDENCE in categories:
             for words, column, subject in _WORDS:
                 cursor.execute(_emptied(words, column, subject), gone)
-        cursor.execute(_blanked(), [*gone, list(emptied)])
+        cursor.execute(_blanked(), [*gone, array(emptied)])
 
 
 def _prefixed(model: type[Any]) -> list[str]:
@@ -111,7 +117,6 @@ def still_sealed_under(refs: Sequence[KeyRef]) -> set[KeyRef]:
     """The keys among ``refs`` under which a live value of a member stands."""
     if not refs:
         return set()
-    gone: list[Any] = [[ref.subject for ref in refs], [ref.category for ref in refs], [ref.generation for ref in refs]]
     parts = [
         f"SELECT gone.* FROM gone JOIN {model._meta.db_table} t"
         f" ON t.{'id' if model is Member else 'member_id'} = gone.subject"
@@ -119,5 +124,5 @@ def still_sealed_under(refs: Sequence[KeyRef]) -> set[KeyRef]:
         for model in DATA_MODELS
     ]
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {_GONE} {' UNION '.join(parts)}", gone)
+        cursor.execute(f"WITH {_GONE} {' UNION '.join(parts)}", _arrays(refs))
         return {KeyRef(*row) for row in cursor.fetchall()}

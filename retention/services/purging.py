@@ -20,7 +20,6 @@ cannot destroy. A run spends an approval by another person, and each chunk asks 
 """
 
 import dataclasses
-import datetime
 import socket
 import time
 import uuid
@@ -35,26 +34,23 @@ from django.utils import timezone
 
 from access_control import signing
 from access_control.codes import Reason, SubjectKind
+from access_control.copying import array
 from access_control.ledger import Act, acting
 from access_control.services import NotApprovable, approval_stands, use_approval
 from access_control.vault import store
-from access_control.vault.categories import Category
 from access_control.vault.errors import CeilingReached
-from access_control.vault.seal import KeyRef
 from members.models import Member
-from members.services.erasure import erase, still_sealed_under
-from retention.due import CHUNK, Obstacles, due_now
+from members.services.erasure import erase
 from retention.events import Event
 from retention.journal import Journal
-from retention.models import Parked, Plan, RuleVersion, Run, Start
+from retention.models import Parked, Plan, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
+from retention.services.items import Item, emptied_by, lock, pending, still_due
 from retention.services.planning import APPROVAL_KIND, FutureDay
-from retention.services.rules import RULES_LOCK, rules_on
+from retention.services.rules import rules_on
 
 RUN_LOCK = 0x70757267
-# How often a chunk of rows that somebody works on is tried again, and how long PostgreSQL waits for them.
-PATIENCE = datetime.timedelta(seconds=2)
 
 __all__ = ["AlreadyRunning", "CeilingReached", "NotApprovable", "Outcome", "Unfinished", "run_plan"]
 
@@ -79,14 +75,6 @@ class Outcome:
     destroyed: int
     parked: int
     seconds: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Item:
-    line: uuid.UUID
-    ref: KeyRef
-    kind: str
-    start: str
 
 
 @contextmanager
@@ -125,12 +113,12 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
             _begin(plan)
             reached(Point.BEGUN)
             if run is not None:
-                for items in _pending(plan):
+                for items in pending(plan):
                     _finish(plan, items)
                 _complete_the_journal(plan, journal)
                 run.refresh_from_db()
                 progress(run.destroyed_count + run.parked_count)
-            for items in _pending(plan):
+            for items in pending(plan):
                 _destroy(plan, items, journal)
                 progress(len(items))
             with acting(None, reason=Reason.RETENTION_ENDED) as act:
@@ -166,40 +154,10 @@ def _require_approval(plan: Plan) -> None:
         raise NotApprovable
 
 
-_SUBJECTS = (
-    "SELECT DISTINCT subject FROM retention_planline WHERE plan_id = %s AND subject > %s ORDER BY subject LIMIT %s"
-)
-_PENDING = """
-SELECT l.id, l.subject, l.category, l.generation, l.subject_kind, l.start
-  FROM retention_planline l
- WHERE l.plan_id = %s AND l.subject = ANY (%s)
-   AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE x.id = l.id)
-   AND NOT EXISTS (SELECT FROM retention_parked p WHERE p.line_id = l.id)
- ORDER BY l.subject, l.id
-"""
-_NOBODY = uuid.UUID(int=0)
-
-
-def _pending(plan: Plan) -> Iterator[list[_Item]]:
-    """What is neither destroyed nor parked yet, by subject, at most ``CHUNK`` subjects at a time."""
-    last = _NOBODY
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(_SUBJECTS, [plan.pk, last, CHUNK])
-            subjects = [row[0] for row in cursor.fetchall()]
-            if not subjects:
-                return
-            cursor.execute(_PENDING, [plan.pk, subjects])
-            items = [_Item(row[0], KeyRef(*row[1:4]), row[4], row[5]) for row in cursor.fetchall()]
-        last = subjects[-1]
-        if items:
-            yield items
-
-
 # One chunk.
 
 
-def _destroy(plan: Plan, items: Sequence[_Item], journal: Journal, *, patient: bool = False) -> None:
+def _destroy(plan: Plan, items: Sequence[Item], journal: Journal, *, patient: bool = False) -> None:
     """Each of the items is destroyed and certified, or parked. What fails is halved until it stands alone."""
     try:
         busy = _destroy_together(plan, items, journal, patient=patient)
@@ -233,11 +191,11 @@ def _name_of(error: DatabaseError) -> str:
     return f"{type(error).__name__} {getattr(error.__cause__, 'sqlstate', None) or ''}".strip()
 
 
-def _destroy_together(plan: Plan, items: Sequence[_Item], journal: Journal, *, patient: bool) -> list[_Item]:
+def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, patient: bool) -> list[Item]:
     """One transaction. Returns the items of rows that somebody else holds."""
     intent, short = None, False
     with acting(None, reason=Reason.RETENTION_ENDED) as act:
-        locked = _lock(items, patient=patient)
+        locked = lock(items, patient=patient)
         reached(Point.LOCKED)
         _require_approval(plan)
         mine = [item for item in items if item.ref.subject in locked]
@@ -248,7 +206,7 @@ def _destroy_together(plan: Plan, items: Sequence[_Item], journal: Journal, *, p
         reached(Point.CHECKED)
         if due:
             keys = [(item.line, item.ref) for item in due]
-            emptied = _emptied_by(due)
+            emptied = emptied_by(due)
             erase([item.ref for item in due], emptied=emptied)
             with connection.cursor() as cursor:
                 # What would only fail at the end fails now, while nothing is lost.
@@ -278,78 +236,6 @@ def _destroy_together(plan: Plan, items: Sequence[_Item], journal: Journal, *, p
     return [item for item in items if item.ref.subject not in locked]
 
 
-def _lock(items: Sequence[_Item], *, patient: bool) -> set[uuid.UUID]:
-    """Lock the rows of the subjects, and the rules; returns the subjects that are locked now."""
-    found: set[uuid.UUID] = set()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK])
-        if patient:
-            cursor.execute(f"SET LOCAL lock_timeout = {int(PATIENCE.total_seconds() * 1000)}")
-        for kind, table in ((SubjectKind.MEMBER, "members_member"), (SubjectKind.CASE, "members_case")):
-            subjects = sorted({item.ref.subject for item in items if item.kind == kind})
-            if not subjects:
-                continue
-            sql = f"SELECT id FROM {table} WHERE id = ANY (%s) ORDER BY id FOR UPDATE"
-            if patient:
-                found |= _one_by_one(cursor, f"{sql}", subjects)
-            else:
-                cursor.execute(f"{sql} SKIP LOCKED", [subjects])
-                found |= {row[0] for row in cursor.fetchall()}
-    return found
-
-
-def _one_by_one(cursor: Any, sql: str, subjects: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    found = set()
-    for subject in subjects:
-        try:
-            with transaction.atomic():
-                cursor.execute(sql, [[subject]])
-                found |= {row[0] for row in cursor.fetchall()}
-        except DatabaseError as error:
-            if getattr(error.__cause__, "sqlstate", "") != "55P03":
-                raise
-    return found
-
-
-def still_due(
-    plan: Plan, items: Sequence[_Item], version: RuleVersion
-) -> tuple[list[_Item], dict[Parked.Reason, list[_Item]]]:
-    """Which items are due still, now that their rows are locked, and why the others are not."""
-    subjects = sorted({item.ref.subject for item in items})
-    keys = {
-        KeyRef(key.subject, key.category, key.generation): key for key in due_now(subjects, plan.as_of, version=version)
-    }
-    obstacles = Obstacles(subjects)
-    in_use = still_sealed_under([item.ref for item in items if item.start == Start.VALUE_SUPERSEDED])
-    due: list[_Item] = []
-    spared: dict[Parked.Reason, list[_Item]] = {}
-    for item in items:
-        key = keys.get(item.ref)
-        if key is None:
-            why: str = Parked.Reason.NOT_DUE
-        elif item.ref in in_use:
-            why = Parked.Reason.STILL_IN_USE
-        else:
-            why = obstacles.of(key)
-        if why:
-            spared.setdefault(Parked.Reason(why), []).append(item)
-        else:
-            due.append(item)
-    return due, spared
-
-
-def _emptied_by(items: Sequence[_Item]) -> list[uuid.UUID]:
-    """Members of whom nothing will be left but what the law keeps, once these items are destroyed."""
-    going = {item.ref for item in items}
-    subjects = {item.ref.subject for item in items if item.start == Start.MEMBERSHIP_ENDED}
-    staying = {
-        key.ref.subject
-        for key in store.left(sorted(subjects))
-        if key.ref.category != Category.STATUTORY and key.ref not in going
-    }
-    return sorted(subjects - staying)
-
-
 _CERTIFY = """
 INSERT INTO retention_certificateline
        (id, plan_id, subject, subject_kind, category, generation, destroyed_at, keyring)
@@ -360,15 +246,15 @@ SELECT l.id, l.plan_id, l.subject, l.subject_kind, l.category, l.generation, d.d
 """
 
 
-def _record(plan: Plan, items: Sequence[_Item], ended: Sequence[Any], *, act: Act) -> None:
+def _record(plan: Plan, items: Sequence[Item], ended: Sequence[Any], *, act: Act) -> None:
     """Certificate lines, one ledger event per subject, and how far the run has come."""
     with connection.cursor() as cursor:
         cursor.execute(
             _CERTIFY,
             [
-                [one.line for one in ended],
-                [one.destroyed_at for one in ended],
-                [one.keyring for one in ended],
+                array(one.line for one in ended),
+                array(f'"{one.destroyed_at}"' for one in ended),
+                array(one.keyring for one in ended),
                 plan.pk,
             ],
         )
@@ -378,7 +264,7 @@ def _record(plan: Plan, items: Sequence[_Item], ended: Sequence[Any], *, act: Ac
     Run.objects.filter(plan=plan).update(destroyed_count=F("destroyed_count") + len(ended), seen_at=timezone.now())
 
 
-def _park(plan: Plan, items: Sequence[_Item], reason: Parked.Reason, *, error: str = "") -> None:
+def _park(plan: Plan, items: Sequence[Item], reason: Parked.Reason, *, error: str = "") -> None:
     """The run leaves these items as they are, and says why."""
     now = timezone.now()
     with transaction.atomic():
@@ -391,7 +277,7 @@ def _park(plan: Plan, items: Sequence[_Item], reason: Parked.Reason, *, error: s
 # What the fences say.
 
 
-def _finish(plan: Plan, items: Sequence[_Item]) -> set[uuid.UUID]:
+def _finish(plan: Plan, items: Sequence[Item]) -> set[uuid.UUID]:
     """Finish, of the items, those whose key is a fence under their line; returns the lines of those."""
     by_line = {item.line: item for item in items}
     fences = [fence for fence in store.fences(list(by_line)) if by_line[fence.line].ref == fence.ref]
@@ -399,7 +285,7 @@ def _finish(plan: Plan, items: Sequence[_Item]) -> set[uuid.UUID]:
     return {fence.line for fence in fences}
 
 
-def _park_what_was_spared(plan: Plan, items: Sequence[_Item]) -> None:
+def _park_what_was_spared(plan: Plan, items: Sequence[Item]) -> None:
     """Park what the vault would not destroy, each for its own reason."""
     living = {key.ref: key for key in store.left(sorted({item.ref.subject for item in items}))}
     for item in items:
@@ -411,7 +297,7 @@ def _park_what_was_spared(plan: Plan, items: Sequence[_Item]) -> None:
         _park(plan, [item], why)
 
 
-def _finish_together(plan: Plan, items: Sequence[_Item], fences: Sequence[store.Fence]) -> None:
+def _finish_together(plan: Plan, items: Sequence[Item], fences: Sequence[store.Fence]) -> None:
     """Rows and records of keys that are gone already. Raises Unfinished when even one item alone cannot be finished."""
     if not items:
         return
@@ -420,8 +306,11 @@ def _finish_together(plan: Plan, items: Sequence[_Item], fences: Sequence[store.
             subjects = sorted({item.ref.subject for item in items if item.kind == SubjectKind.MEMBER})
             # Not skipped: this happened, and whoever holds the row will be done soon.
             list(Member.objects.filter(pk__in=subjects).select_for_update().order_by("pk").values_list("pk"))
-            erase([item.ref for item in items], emptied=_emptied_by(items))
+            erase([item.ref for item in items], emptied=emptied_by(items))
+            reached(Point.ERASED)
             _record(plan, items, fences, act=act)
+            reached(Point.RECORDED)
+        reached(Point.COMMITTED)
     except DatabaseError as error:
         if _is_lost(error):
             raise

@@ -1,0 +1,135 @@
+"""The items of a run, looked at again: which are left, whose rows can be had, which are due still."""
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+
+from access_control.codes import SubjectKind
+from access_control.copying import array
+from access_control.vault import store
+from access_control.vault.categories import Category
+from access_control.vault.seal import KeyRef
+from members.services.erasure import still_sealed_under
+from retention.due import CHUNK, Obstacles, due_now
+from retention.models import Parked, Plan, RuleVersion, Start
+from retention.services.rules import RULES_LOCK
+
+# How long PostgreSQL waits for a row that somebody works on, when it is asked for the second time.
+PATIENCE = datetime.timedelta(seconds=2)
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Item:
+    """A planned key: its certificate line, its name, whose kind it is, and the event it is counted from."""
+
+    line: uuid.UUID
+    ref: KeyRef
+    kind: str
+    start: str
+
+
+_SUBJECTS = (
+    "SELECT DISTINCT subject FROM retention_planline WHERE plan_id = %s AND subject > %s ORDER BY subject LIMIT %s"
+)
+_PENDING = """
+SELECT l.id, l.subject, l.category, l.generation, l.subject_kind, l.start
+  FROM retention_planline l
+ WHERE l.plan_id = %s AND l.subject = ANY (%s::uuid[])
+   AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE x.id = l.id)
+   AND NOT EXISTS (SELECT FROM retention_parked p WHERE p.line_id = l.id)
+ ORDER BY l.subject, l.id
+"""
+_NOBODY = uuid.UUID(int=0)
+
+
+def pending(plan: Plan) -> Iterator[list[Item]]:
+    """What is neither destroyed nor parked yet, by subject, at most ``CHUNK`` subjects at a time."""
+    last = _NOBODY
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_SUBJECTS, [plan.pk, last, CHUNK])
+            subjects = [row[0] for row in cursor.fetchall()]
+            if not subjects:
+                return
+            cursor.execute(_PENDING, [plan.pk, array(subjects)])
+            items = [Item(row[0], KeyRef(*row[1:4]), row[4], row[5]) for row in cursor.fetchall()]
+        last = subjects[-1]
+        if items:
+            yield items
+
+
+def lock(items: Sequence[Item], *, patient: bool) -> set[uuid.UUID]:
+    """Lock the rows of the subjects, and the rules; returns the subjects that are locked now."""
+    found: set[uuid.UUID] = set()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK])
+        if patient:
+            cursor.execute(f"SET LOCAL lock_timeout = {int(PATIENCE.total_seconds() * 1000)}")
+        for kind, table in ((SubjectKind.MEMBER, "members_member"), (SubjectKind.CASE, "members_case")):
+            subjects = sorted({item.ref.subject for item in items if item.kind == kind})
+            if not subjects:
+                continue
+            sql = f"SELECT id FROM {table} WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
+            if patient:
+                found |= _one_by_one(cursor, sql, subjects)
+            else:
+                cursor.execute(f"{sql} SKIP LOCKED", [array(subjects)])
+                found |= {row[0] for row in cursor.fetchall()}
+    return found
+
+
+def _one_by_one(cursor: Any, sql: str, subjects: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    found = set()
+    for subject in subjects:
+        try:
+            with transaction.atomic():
+                cursor.execute(sql, [array([subject])])
+                found |= {row[0] for row in cursor.fetchall()}
+        except DatabaseError as error:
+            if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
+                raise
+    return found
+
+
+def still_due(
+    plan: Plan, items: Sequence[Item], version: RuleVersion
+) -> tuple[list[Item], dict[Parked.Reason, list[Item]]]:
+    """Which items are due still, now that their rows are locked, and why the others are not."""
+    subjects = sorted({item.ref.subject for item in items})
+    keys = {
+        KeyRef(key.subject, key.category, key.generation): key for key in due_now(subjects, plan.as_of, version=version)
+    }
+    obstacles = Obstacles(subjects)
+    in_use = still_sealed_under([item.ref for item in items if item.start == Start.VALUE_SUPERSEDED])
+    due: list[Item] = []
+    spared: dict[Parked.Reason, list[Item]] = {}
+    for item in items:
+        key = keys.get(item.ref)
+        if key is None:
+            why: str = Parked.Reason.NOT_DUE
+        elif item.ref in in_use:
+            why = Parked.Reason.STILL_IN_USE
+        else:
+            why = obstacles.of(key)
+        if why:
+            spared.setdefault(Parked.Reason(why), []).append(item)
+        else:
+            due.append(item)
+    return due, spared
+
+
+def emptied_by(items: Sequence[Item]) -> list[uuid.UUID]:
+    """Members of whom nothing will be left but what the law keeps, once these items are destroyed."""
+    going = {item.ref for item in items}
+    subjects = {item.ref.subject for item in items if item.start == Start.MEMBERSHIP_ENDED}
+    staying = {
+        key.ref.subject
+        for key in store.left(sorted(subjects))
+        if key.ref.category != Category.STATUTORY and key.ref not in going
+    }
+    return sorted(subjects - staying)

@@ -1,0 +1,87 @@
+"""A run in a process of its own, watched, and killed (SIGKILL) at the n-th thing it does.
+
+What it does is said by the code: every named point of ``retention.points`` and every SQL statement on both databases.
+"""
+
+import contextlib
+import os
+import signal
+import time
+import traceback
+
+from django.db import connections
+
+from retention import points
+from retention.services.purging import run_plan
+from tests.databases import become
+
+
+class Watched:
+    """Counts what happens; writes each thing to ``pipe`` and kills the process at ``kill_at``: a count, a named point,
+    or never (None).
+    """
+
+    def __init__(self, pipe, kill_at):
+        self.pipe, self.kill_at, self.count = pipe, kill_at, 0
+
+    def happens(self, what):
+        self.count += 1
+        os.write(self.pipe, (what + "\n").encode())
+        if (self.kill_at is not None and what == f"point {self.kill_at}") or self.count == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(self, execute, sql, params, many, context):
+        self.happens(f"{context['connection'].alias}: {' '.join(sql.split())[:60]}")
+        return execute(sql, params, many, context)
+
+
+def in_a_child(work):
+    """Run ``work(pipe)`` in a forked process; returns (what it wrote, exit status; negative: killed by that signal)."""
+    connections.close_all()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        status = 70
+        try:
+            work(writing)
+            status = 0
+        except BaseException:  # noqa: BLE001
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        lines = said.read().splitlines()
+    _pid, status = os.waitpid(child, 0)
+    return lines, os.waitstatus_to_exitcode(status)
+
+
+def run_and_kill(plan, *, at=None):
+    """The run of a plan as the purger, killed ``at`` an act (a count or a Point); returns (everything it did, exit status)."""
+
+    def work(pipe):
+        watched = Watched(pipe, at)
+        with contextlib.ExitStack() as stack:
+            for alias in ("default", "vault"):
+                stack.enter_context(connections[alias].execute_wrapper(watched.statement))
+            points.watch = lambda point: watched.happens(f"point {point}")
+            run_plan(plan)
+
+    become("purger")
+    try:
+        return in_a_child(work)
+    finally:
+        become("app")
+        nobody_purges()
+
+
+def nobody_purges(patience=20):
+    """Returns when PostgreSQL has noticed that the killed process is gone."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE usename LIKE '%\\_purger'")
+            if not cursor.fetchone()[0]:
+                return
+    raise TimeoutError("a session of the purger does not end")
