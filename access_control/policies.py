@@ -90,6 +90,28 @@ def hold(actor: Any, action: str, target: models.Model, **by: Any) -> None:
     hold_for_reveal(actor, live_grant(actor, action, target, **by))
 
 
+def hold_role(actor: Any, action: str, *rows: models.Model) -> None:
+    """Re-check account, person and role, then that ``rows`` are still there, under share locks held to the end.
+
+    For what needs no grant. A departure, a move or a destruction waits, and is true once it returns. Raises
+    PermissionDenied. Rows are held in the order given: a member before what belongs to them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.role, p.access_class FROM access_control_staff s"
+            " JOIN access_control_person p ON p.id = s.person_id"
+            " WHERE s.id = %s AND s.epoch = %s AND s.is_active AND p.left_on IS NULL FOR SHARE OF s, p",
+            [actor.pk, actor.epoch],
+        )
+        role, access_class = cursor.fetchone() or ("", "")
+        if not access_class or action not in PERMISSIONS.get(role, frozenset()):
+            raise PermissionDenied
+        for row in rows:
+            cursor.execute(f"SELECT 1 FROM {row._meta.db_table} WHERE id = %s FOR SHARE", [row.pk])
+            if cursor.fetchone() is None:
+                raise PermissionDenied
+
+
 def hold_grant(actor: Any, grant: Any) -> None:
     """Re-check account, person and grant under share locks, in that order; the transaction holds them to its end."""
     _hold(actor, grant, with_object=False)

@@ -15,3 +15,5 @@ class Event(models.TextChoices):
     REVEAL_REFUSED = "item:reveal_refused", _("reveal refused")
     USE_REFUSED = "item:use_refused", _("use refused")
     PROVISION_REFUSED = "item:provision_refused", _("provision refused")
+    RECORD_REVEALED = "transaction:revealed", _("statutory record revealed")
+    RECORD_REFUSED = "transaction:reveal_refused", _("reveal of a statutory record refused")

@@ -37,6 +37,7 @@ class Code(models.TextChoices):
     CASE_CLOSED = "case_closed", _("The case is closed, and your access ended with it.")
     OTHER_PURPOSE = "other_purpose", _("Your access was not given for this purpose (clause 2).")
     OTHER_CATEGORY = "other_category", _("Your access was not given for this category of data (clause 8).")
+    OTHER_ROLE = "other_role", _("Your account does not keep the statutory records (clause 8).")
     NO_BASIS = "no_basis", _("No basis of clause 4 covers this provision.")
     NOT_ANNOUNCED = (
         "not_announced",

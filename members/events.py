@@ -28,3 +28,4 @@ class Event(models.TextChoices):
     NOTICE_FAILED = "notice:failed", _("notice could not be sent")
     TRANSACTIONS_REGISTERED = "transaction:registered", _("transactions registered")
     TRANSACTIONS_COMPARED = "transaction:compared", _("transactions compared at import")
+    RECORDS_SHOWN_MASKED = "transaction:shown_masked", _("statutory records shown masked")

@@ -17,7 +17,7 @@ from members.events import Event
 from members.inventory import Item
 from members.lookups import MAILS
 from members.masks import mask
-from members.models import DATA_MODELS, ContactPoint, Member
+from members.models import DATA_MODELS, ContactPoint, Member, Transaction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,22 @@ def masked_member(member: Member, *, act: Act) -> list[Shown]:
             for name in sealed_names(type(row))
             if not (shown := mask_value(ring, row, name)).empty
         ]
+
+
+def masked_records(records: Sequence[Transaction], *, act: Act) -> dict[uuid.UUID, dict[str, Shown]]:
+    """Statutory records, masked: record → field → what is shown. One fetch and one event for all of them."""
+    if not records:
+        return {}
+    members = {record.member_id for record in records}
+    subject = members.copy().pop() if len(members) == 1 else None
+    event = act.record(Event.RECORDS_SHOWN_MASKED, subject=subject, count=len(records))
+    with keys_for(members, categories_of(Transaction), event=event) as ring:
+        return {
+            record.pk: {
+                name: shown for name in sealed_names(Transaction) if not (shown := mask_value(ring, record, name)).empty
+            }
+            for record in records
+        }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,6 +41,7 @@ OPENERS = {
     "members.services.cases:read_notes": "an agent reads the notes of their own case",
     "consent.services.doors:reveal": "the first door: a person looks",
     "consent.services.doors:use": "the second door: the system uses",
+    "consent.services.records:reveal_record": "the first door, for what the law keeps",
     "consent.services.doors:provide": "the third door: it leaves the house",
 }
 # Functions that hand an event on that their callers name.

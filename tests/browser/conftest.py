@@ -24,7 +24,7 @@ from access_control.models import LedgerEvent, Person, Staff
 from config.messages import compile_messages
 from consent.demo import loading
 from consent.demo.people import people
-from members.models import Case, Correction
+from members.models import Case, Correction, Transaction
 from tests.browser.screens import Screen
 from tests.databases import own_databases
 
@@ -77,6 +77,7 @@ class Day:
     event: int
     person: uuid.UUID
     account: uuid.UUID
+    record: uuid.UUID
 
 
 @pytest.fixture(scope="package")
@@ -94,6 +95,7 @@ def day(committed):
         event=LedgerEvent.objects.order_by("-sequence").values_list("pk", flat=True)[0],
         person=Person.objects.get(account__username="agent2").pk,
         account=Staff.objects.get(username="agent2").pk,
+        record=Transaction.objects.order_by("-ordered_on").values_list("pk", flat=True)[0],
     )
     connections.close_all()
     return found

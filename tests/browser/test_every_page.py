@@ -15,8 +15,8 @@ from tests.browser.screens import Screen
 pytestmark = pytest.mark.browser
 
 AGENT, AGENT2, SUPERVISOR, OFFICER = "agent", "agent2", "supervisor", "officer"
-AUDITOR, ADMINISTRATOR, NOBODY = "auditor", "administrator", ""
-ALL = (AGENT, SUPERVISOR, OFFICER, AUDITOR, ADMINISTRATOR)
+AUDITOR, ADMINISTRATOR, RECORDS, NOBODY = "auditor", "administrator", "records", ""
+ALL = (AGENT, SUPERVISOR, OFFICER, AUDITOR, ADMINISTRATOR, RECORDS)
 ANSWERING = (AGENT, SUPERVISOR)
 OVERSEEING = (SUPERVISOR, OFFICER)
 PERSONNEL = (OFFICER, AUDITOR, ADMINISTRATOR)
@@ -138,6 +138,19 @@ SHEETS = (
     Sheet("board", (OFFICER, AUDITOR), "policy_board"),
     Sheet("board-not-kept", (OFFICER,), "policy_board", query="?state=not_kept", also=(AUDITOR,)),
     Sheet("board-none", (AUDITOR,), "policy_board", query="?state=cannot_compute", also=(OFFICER,)),
+    Sheet("records", (RECORDS,), "members_transaction_changelist"),
+    Sheet("records-of-a-day", (RECORDS,), "members_transaction_changelist", query="?q=R1.5.1"),
+    Sheet("records-no-day", (RECORDS,), "members_transaction_changelist", query="?q=2-30"),
+    Sheet("record", (RECORDS,), "members_transaction_change", lambda day: [day.record]),
+    Sheet("record-why", (RECORDS,), "members_transaction_change", lambda day: [day.record], press="main form button"),
+    Sheet(
+        "record-revealed",
+        (RECORDS,),
+        "members_transaction_change",
+        lambda day: [day.record],
+        ticked="[value=tax_audit]",
+        press="main form button",
+    ),
     Sheet("ledger", (OFFICER, AUDITOR), "access_control_ledgerevent_changelist"),
     Sheet(
         "ledger-filtered",
@@ -158,7 +171,7 @@ SHEETS = (
     Sheet("entities", PERSONNEL, "access_control_entity_changelist"),
     Sheet("entity", PERSONNEL, "access_control_entity_change", lambda day: ["jp"]),
     Sheet("registers", PERSONNEL, "app_list", lambda day: ["access_control"]),
-    Sheet("registers-members", (AGENT, *OVERSEEING), "app_list", lambda day: ["members"]),
+    Sheet("registers-members", (AGENT, *OVERSEEING, RECORDS), "app_list", lambda day: ["members"]),
     Sheet(
         "person-left-today",
         (ADMINISTRATOR,),
@@ -220,7 +233,10 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in_page(chromium, day, address
 
 
 # Views that are no page of anybody's: other kinds of answers, and what every role is refused.
-OTHER_ANSWERS = {"logout", "jsi18n", "autocomplete", "view_on_site", "members_member_open", "members_case_act"}
+OTHER_ANSWERS = {
+    *("logout", "jsi18n", "autocomplete", "view_on_site"),
+    *("members_member_open", "members_case_act", "members_transaction_reveal"),
+}
 REGISTERS = {"entity": "jp", "person": "person", "staff": "account", "ledgerevent": "event"}
 REFUSED_TO_ALL = {
     *("access_control_entity_add", "access_control_ledgerevent_add"),

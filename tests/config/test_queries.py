@@ -117,6 +117,19 @@ def test_ledger(queries, agent, auditor, hanako):
     assert after == before
 
 
+def test_list_of_statutory_records(queries):
+    """Each of a member of its own, so that one fetch is shown to be for all of them."""
+    keeper = factories.staff("records")
+    numbers = iter(range(100))
+
+    def make():
+        number = f"T91{next(numbers):05d}"
+        factories.member(member_number=number)
+        factories.transaction(number)
+
+    same_for_twice_as_many(make, lambda: queries(keeper, "members_transaction_changelist"), rows_of_list)
+
+
 def test_hits(queries, agent):
     def look():
         return queries(agent, "members_member_find", data={"identifier": "03-5550-1234"})
