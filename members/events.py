@@ -8,6 +8,8 @@ class Event(models.TextChoices):
     """Events about members and their cases."""
 
     REGISTERED = "member:registered", _("member registered")
+    ENDED = "member:ended", _("membership ended")
+    RETURNED = "member:returned", _("membership stands again")
     COMPARED = "member:compared", _("compared at import")
     FOUND = "member:found", _("searched for a member")
     SHOWN_MASKED = "member:shown_masked", _("masked data shown")

@@ -23,7 +23,10 @@ MOST_ROWS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One changed item: its label, masked before (empty when it was new) and after (empty when it went)."""
+    """One changed item: its label, masked before (empty when it was new) and after (empty when it went).
+
+    Or the state of the membership, in words.
+    """
 
     label: Any
     before: str
@@ -91,6 +94,9 @@ def timeline(member: Member, *, act: Act) -> list[Entry]:
 
 def _changes(model: type[Any], before: Any, after: Any, ring: KeyRing) -> list[Change]:
     found = []
+    if model is Member and before is not None and before.state != after.state:
+        label = model._meta.get_field("state").verbose_name
+        found.append(Change(label, before.get_state_display(), after.get_state_display()))
     for name in sealed_names(model):
         old, new = getattr(before, name, None), getattr(after, name)
         if old == new or (old is not None and new is not None and _same_text(before, after, name, ring)):

@@ -39,6 +39,30 @@ class Member(models.Model):
 
     history = tracked()
 
+    # A due date counts from ``ended_at``, so it moves with the state and in no other way.
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION membership_takes_its_way() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF (OLD.state, NEW.state) NOT IN (('active', 'ended'), ('ended', 'active'), ('ended', 'destroyed')) THEN
+    RAISE EXCEPTION 'a membership that is % does not become %', OLD.state, NEW.state USING ERRCODE = 'CA006';
+  END IF;
+  IF NEW.state = 'destroyed' AND NEW.ended_at IS DISTINCT FROM OLD.ended_at THEN
+    RAISE EXCEPTION 'when a membership ended stays as it was' USING ERRCODE = 'CA006';
+  END IF;
+  IF NEW.state = 'ended' AND EXISTS (
+    SELECT FROM public.members_correction c WHERE c.member_id = NEW.id AND c.state = 'asked') THEN
+    RAISE EXCEPTION 'a correction of this member is pending' USING ERRCODE = 'CA007';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER membership_takes_its_way BEFORE UPDATE ON members_member FOR EACH ROW
+  WHEN (OLD.state IS DISTINCT FROM NEW.state OR OLD.ended_at IS DISTINCT FROM NEW.ended_at)
+  EXECUTE FUNCTION membership_takes_its_way();
+""",
+    )
+
     class Meta:
         verbose_name = _("member")
         verbose_name_plural = _("members")

@@ -34,6 +34,14 @@ class ForbiddenNumber(Exception):
     """The text holds a card number or an Individual Number, which are never stored."""
 
 
+class NotIdentified(Exception):
+    """The caller was not identified; an unidentified request changes and stops nothing (P5.B)."""
+
+
+class WrongKind(Exception):
+    """Another kind of case is needed for this; the caller asked for something else."""
+
+
 def lock_case(case_id: uuid.UUID, *, actor: Staff) -> Case:
     """The open case, locked for change. Raises PermissionDenied when it is not the actor's, CaseClosed."""
     queryset = Case.objects.filter(pk=case_id).select_related("owner", "owner__person")
@@ -43,6 +51,18 @@ def lock_case(case_id: uuid.UUID, *, actor: Staff) -> Case:
     if case.state == Case.State.CLOSED:
         raise CaseClosed
     return case
+
+
+def hold_member(case: Case, *, actor: Staff) -> Member:
+    """The identified member of a locked case, locked for change, under the grant that the case gave.
+
+    A revocation waits for what is under way, as it does for a reveal. Raises NotIdentified, PermissionDenied.
+    """
+    if case.member is None or case.identified_at is None:
+        raise NotIdentified
+    grant = policies.live_grant(actor, "members.correct_member", case.member, case=case)
+    policies.hold_grant(actor, grant)
+    return Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
 
 
 def open_case(

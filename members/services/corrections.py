@@ -11,9 +11,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from access_control import policies
 from access_control.codes import Reason
-from access_control.ledger import Act, acting
+from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.vault import seal, store
 from access_control.vault.categories import Category
@@ -27,14 +26,18 @@ from members.intake import COUNTRY_OF, NewMember
 from members.inventory import ITEMS, Item
 from members.lookups import MAILS, shared_lookups
 from members.models import DATA_MODELS, Case, ContactPoint, Correction, Member, Notice, Suspension
-from members.services.cases import CaseClosed, correspondence_ring, lock_case, refuse_forbidden_numbers
+from members.services.cases import (
+    CaseClosed,
+    NotIdentified,
+    correspondence_ring,
+    hold_member,
+    lock_case,
+    refuse_forbidden_numbers,
+)
+from members.services.notices import Destination, mails_on_file, queue_notices
 from members.services.registration import DATA_CATEGORIES, stored_people
 
 __all__ = ["AlreadyDecided", "AlreadyPending", "CaseClosed", "ImmutableItem", "NotIdentified", "Unchanged"]
-
-
-class NotIdentified(Exception):
-    """The caller was not identified; an unidentified request changes and stops nothing."""
 
 
 class ImmutableItem(Exception):
@@ -77,15 +80,6 @@ def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
     raise NoSuchItem
 
 
-def _may_correct(case: Case, actor: Staff) -> Member:
-    if case.member is None or case.identified_at is None:
-        raise NotIdentified
-    grant = policies.live_grant(actor, "members.correct_member", case.member, case=case)
-    # A revocation waits for a correction in flight, as it does for a reveal.
-    policies.hold_grant(actor, grant)
-    return Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
-
-
 def ask_correction(
     case: Case, *, item: str, row: uuid.UUID, text: str, actor: Staff, reason: str = Reason.ASKED
 ) -> Correction:
@@ -104,7 +98,7 @@ def ask_correction(
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:
         case = lock_case(case.pk, actor=actor)
-        member = _may_correct(case, actor)
+        member = hold_member(case, actor=actor)
         target, field = _locate(member, wanted, row)
         event = act.record(Event.CORRECTION_ASKED, subject=member.pk, items=[item])
         correction = Correction(case=case, member=member, item=item, row=row, field=field, asked_at=now)
@@ -142,7 +136,7 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
     now = timezone.now()
     with acting(actor, reason=reason, case=correction.case_id) as act:
         case = lock_case(correction.case_id, actor=actor)
-        member = _may_correct(case, actor)
+        member = hold_member(case, actor=actor)
         correction = _pending(correction)
         item = ITEMS[correction.item]
         event = act.record(Event.CORRECTION_APPLIED, subject=member.pk, items=[correction.item])
@@ -155,7 +149,8 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
             old_generation = seal.header(getattr(target, field).blob)[1]
             _seal_again(member, item, target, field, new_value, ring, now)
             after = stored_people([member.pk], ring)[member.pk]
-            _queue_notices(case, correction, old_value, new_value, ring, act=act, now=now)
+            told = _destinations(correction, member, old_value, new_value, ring)
+            queue_notices(case, told, ring, about=correction.item, act=act, now=now)
         correction.state, correction.reason, correction.decided_at = Correction.State.APPLIED, str(reason), now
         correction.superseded_category, correction.superseded_generation = item.category, old_generation
         correction.save(update_fields=["state", "reason", "decided_at", "superseded_category", "superseded_generation"])
@@ -170,7 +165,7 @@ def refuse_correction(correction: Correction, *, actor: Staff, reason: str) -> C
     now = timezone.now()
     with acting(actor, reason=reason, case=correction.case_id) as act:
         case = lock_case(correction.case_id, actor=actor)
-        member = _may_correct(case, actor)
+        member = hold_member(case, actor=actor)
         correction = _pending(correction)
         correction.state, correction.reason, correction.decided_at = Correction.State.REFUSED, str(reason), now
         correction.save(update_fields=["state", "reason", "decided_at"])
@@ -218,44 +213,13 @@ def _move_lookups(member: Member, before: NewMember, after: NewMember) -> None:
         transaction.on_commit(lambda: store.remove_lookups(member.pk, removed))
 
 
-def _queue_notices(
-    case: Case,
-    correction: Correction,
-    old_value: str,
-    new_value: str,
-    ring: KeyRing,
-    *,
-    act: Act,
-    now: datetime.datetime,
-) -> list[Notice]:
+def _destinations(
+    correction: Correction, member: Member, old_value: str, new_value: str, ring: KeyRing
+) -> list[Destination]:
     """A changed mail address is told at the old and the new one; any other change at the mail addresses on file."""
-    member = case.member
-    assert member is not None
-    destinations: list[tuple[str, str, uuid.UUID, str]] = []
-    if correction.item.removeprefix("contact.") in MAILS:
-        destinations = [
-            (Notice.Kind.CORRECTED_OLD, correction.item, correction.row, old_value),
-            (Notice.Kind.CORRECTED_NEW, correction.item, correction.row, new_value),
-        ]
-    else:
-        contacts = ContactPoint.objects.filter(member=member, kind__in=MAILS, removed_at=None).order_by("pk")
-        destinations = [
-            (Notice.Kind.CORRECTED, f"contact.{row.kind}", row.pk, ring.open_sealed(row, "value")) for row in contacts
-        ]
-    generation = correspondence_ring(member.pk, case.pk, ring, event=act.record(Event.NOTICE_QUEUED, subject=member.pk))
-    notices = []
-    for kind, item, row_id, address in destinations:
-        notice = Notice(
-            member=member,
-            case=case,
-            kind=kind,
-            language="ja" if member.entity_id == "jp" else "en",
-            item=item,
-            row=row_id,
-            about=correction.item,
-            queued_at=now,
-            next_try_at=now,
-        )
-        ring.seal(notice, generation=generation, to=address)
-        notices.append(notice)
-    return Notice.objects.bulk_create(notices)
+    if correction.item.removeprefix("contact.") not in MAILS:
+        return mails_on_file(member, Notice.Kind.CORRECTED, ring)
+    return [
+        Destination(kind, correction.item, correction.row, address)
+        for kind, address in ((Notice.Kind.CORRECTED_OLD, old_value), (Notice.Kind.CORRECTED_NEW, new_value))
+    ]
