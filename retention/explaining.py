@@ -1,0 +1,188 @@
+"""What becomes of a member's data when the membership ends, item by item, in words and dates.
+
+Computed by the rules in force, for a membership that stands as well as for one that has ended: before an ending is
+confirmed the caller hears the same dates by which the data is destroyed later. ``retention.due`` asks PostgreSQL for
+them; here they are counted in Python, and a test holds the two together.
+"""
+
+import calendar
+import dataclasses
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from access_control.vault import store
+from access_control.vault.categories import Category
+from access_control.vault.fields import SealedField
+from members.inventory import ITEMS
+from members.models import Member, Notice
+from members.services.corrections import data_rows
+from members.services.registration import DATA_CATEGORIES
+from retention.models import Rule, RuleVersion, Start
+from retention.services.rules import NoRules, rules_on
+
+Rules = dict[tuple[str, int], Rule]
+
+_PROVISION, _ADVERTISING = _("provision to others"), _("advertising")
+_STOPS = {
+    Category.CORRESPONDENCE: (_("use for anything but answering open cases"), _PROVISION, _ADVERTISING),
+    Category.STATUTORY: (_("use for anything but questions about these orders"), _PROVISION, _ADVERTISING),
+}
+_ALL_STOPS = (_("use"), _PROVISION, _ADVERTISING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fate:
+    """What becomes of one category; of one fiscal year, for what the law keeps.
+
+    ``used_until`` and ``kept_until`` end at 00:00 in Tokyo. ``kept_until`` is None when the period has not begun (it
+    counts from ``counted_from``), or when no rule covers the category, which then has no ``ground`` either.
+    """
+
+    category: Category
+    year: int | None
+    items: tuple[Any, ...]
+    stops: tuple[Any, ...]
+    ground: Any = ""
+    used_until: datetime.date | None = None
+    kept_until: datetime.date | None = None
+    counted_from: Any = ""
+
+    @property
+    def label(self) -> Any:
+        """The category, and the fiscal year where there is one."""
+        if self.year is None:
+            return self.category.label
+        return _("%(category)s, fiscal year %(year)s") % {"category": self.category.label, "year": self.year}
+
+
+def reached(day: datetime.date, months: int, days: int) -> datetime.date:
+    """The day a period reaches, as ``date + make_interval(months, days)`` has it: months clip to the month's end."""
+    years, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    last = calendar.monthrange(years, month + 1)[1]
+    return datetime.date(years, month + 1, min(day.day, last)) + datetime.timedelta(days=days)
+
+
+def used_until(rule: Rule, started_on: datetime.date) -> datetime.date:
+    """The day on which use ends under ``rule``, for a period that began on ``started_on``."""
+    return reached(started_on, rule.use_months, rule.use_days)
+
+
+def kept_until(rule: Rule, started_on: datetime.date) -> datetime.date:
+    """The day on which keeping ends under ``rule``, for a period that began on ``started_on``."""
+    return reached(started_on, rule.keep_months, rule.keep_days)
+
+
+def year_end(year: int, first_month: int) -> datetime.date:
+    """The last day of a fiscal year, which is called by the calendar year in which it starts."""
+    return datetime.date(year + 1, first_month, 1) - datetime.timedelta(days=1)
+
+
+def rules_for(member: Member, *, version: RuleVersion) -> Rules:
+    """(start, category) → rule, for the site the member joined.
+
+    Raises NoRules when none of them says what becomes of a former member's data.
+    """
+    rules = {(rule.start, rule.category): rule for rule in version.rules.filter(entity=member.entity_id)}
+    if not any(start == Start.MEMBERSHIP_ENDED for start, _category in rules):
+        raise NoRules
+    return rules
+
+
+def grace_ends(rules: Rules, ended_on: datetime.date) -> datetime.date:
+    """The day on which the first of a former member's data is due: coming back must be asked for before it."""
+    return min(
+        kept_until(rule, ended_on)
+        for (start, category), rule in rules.items()
+        if start == Start.MEMBERSHIP_ENDED and category in DATA_CATEGORIES
+    )
+
+
+def what_happens(member: Member, *, on: datetime.date, version: RuleVersion | None = None) -> list[Fate]:
+    """What becomes of everything the member has, if the membership ends or ended ``on`` that day (Tokyo).
+
+    By ``version`` of the rules, else by the one in force on that day. Raises NoRules.
+    """
+    rules = rules_for(member, version=version or rules_on(on))
+    living: dict[int, set[int]] = {}
+    for key in store.left([member.pk]):
+        living.setdefault(key.ref.category, set()).add(key.ref.generation)
+    held = _on_file(member)
+    fates = [
+        _fate(category, held[category], rules.get((Start.MEMBERSHIP_ENDED, category)), on)
+        for category in DATA_CATEGORIES
+        if category in living and category in held
+    ]
+    # Whoever asks for an ending is answered in a case, so there is correspondence, even before the first word of it.
+    fates.append(_correspondence(rules, on))
+    first_month = member.entity.fiscal_year_starts
+    for year in sorted(living.get(Category.STATUTORY, ())):
+        rule = rules.get((Start.TRANSACTION, Category.STATUTORY))
+        fates.append(_fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_end(year, first_month), year))
+    return fates
+
+
+def _fate(
+    category: Category, items: tuple[Any, ...], rule: Rule | None, started_on: datetime.date, year: int | None = None
+) -> Fate:
+    stops = _STOPS.get(category, _ALL_STOPS)
+    if rule is None:
+        return Fate(category, year, items, stops)
+    return Fate(
+        category,
+        year,
+        items,
+        stops,
+        ground=Rule.Ground(rule.ground).label,
+        used_until=used_until(rule, started_on),
+        kept_until=kept_until(rule, started_on),
+    )
+
+
+def _correspondence(rules: Rules, on: datetime.date) -> Fate:
+    category = Category.CORRESPONDENCE
+    if ended := rules.get((Start.MEMBERSHIP_ENDED, category)):
+        return _fate(category, _items(category), ended, on)
+    if closed := rules.get((Start.CASE_CLOSED, category)):
+        ground, start = Rule.Ground(closed.ground).label, Start.CASE_CLOSED.label
+        return Fate(category, None, _items(category), _STOPS[category], ground=ground, counted_from=start)
+    return _fate(category, _items(category), None, on)
+
+
+def _items(category: Category) -> tuple[Any, ...]:
+    return tuple(item.label for item in ITEMS.values() if item.category == category)
+
+
+def _on_file(member: Member) -> dict[Category, tuple[Any, ...]]:
+    """Category → labels of the items the member has, in the inventory's order; nothing is opened."""
+    held = {
+        field.item_for(row).code
+        for row in data_rows(member)
+        for field in row._meta.concrete_fields
+        if isinstance(field, SealedField) and getattr(row, field.name) is not None
+    }
+    found: dict[Category, tuple[Any, ...]] = {}
+    for code, item in ITEMS.items():
+        if code in held:
+            found[item.category] = (*found.get(item.category, ()), item.label)
+    return found
+
+
+def notice_context(notice: Notice) -> dict[str, Any]:
+    """What the notices of an ending and of a return say: as it stood when they were queued, whenever they are sent."""
+    on = timezone.localdate(notice.queued_at)
+    version = rules_on(on)
+    ends = grace_ends(rules_for(notice.member, version=version), on)
+    return {
+        "fates": what_happens(notice.member, on=on, version=version),
+        "last_day": ends - datetime.timedelta(days=1),
+        "today": on,
+    }
+
+
+def law_keeps(fates: Iterable[Fate]) -> list[Fate]:
+    """Those that no membership touches: what the law keeps by fiscal year."""
+    return [fate for fate in fates if fate.category == Category.STATUTORY]
