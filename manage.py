@@ -10,6 +10,7 @@ ROLE_OF = {
     "setup_roles": "owner",
     "run_purge": "purger",
     "policy_board": "reader",
+    "report": "reader",
     "verify_purge": "reader",
 }
 # Commands that never open a database; everything else gets the embedded server when no DATABASE_URL is set.
