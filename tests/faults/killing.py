@@ -58,7 +58,7 @@ def in_a_child(work):
 
 
 def run_and_kill(plan, *, at=None):
-    """The run of a plan as the purger, killed ``at`` an act (a count or a Point); returns (what it did, exit status)."""
+    """The run of a plan as the purger, killed ``at`` an act (count or Point); returns (what it did, exit status)."""
 
     def work(pipe):
         watched = Watched(pipe, at)
