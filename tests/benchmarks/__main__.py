@@ -27,10 +27,10 @@ def main():
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
     django.setup()
     # Models are there only now.
-    from tests.benchmarks import importing
+    from tests.benchmarks import importing, purging
     from tests.benchmarks.setting_up import databases
 
-    benchmarks = {module.NAME: module for module in (importing,)}
+    benchmarks = {module.NAME: module for module in (importing, purging)}
     if unknown := set(options.only) - set(benchmarks):
         sys.exit(f"No such benchmark: {', '.join(sorted(unknown))}. There are: {', '.join(benchmarks)}.")
     progress = Console(stderr=True)

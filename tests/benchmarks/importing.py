@@ -13,9 +13,10 @@ import json
 from django.utils import timezone
 
 from consent.demo.people import people
-from consent.importing import CHUNK, Rejects, import_members, numbered_lines
+from consent.importing import CHUNK, import_members
 from consent.services.joining import join_many
 from members.intake import parse
+from members.lines import Rejects, numbered_lines
 from members.models import Member
 from tests import factories
 from tests.benchmarks.measuring import compare, rate
