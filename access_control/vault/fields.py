@@ -2,7 +2,6 @@
 
 import dataclasses
 import uuid
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from django.core.exceptions import FieldError
@@ -69,7 +68,7 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
 
     def __init__(
         self,
-        item: SealedItem | Mapping[str, SealedItem] | str | None = None,
+        item: SealedItem | dict[str, Any] | str | None = None,
         *,
         subject: str = "id",
         by: str = "kind",
@@ -89,7 +88,7 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
 
     def items(self) -> list[SealedItem]:
         """Every item this column may hold."""
-        if isinstance(self.item, Mapping):
+        if isinstance(self.item, dict):
             return list(self.item.values())
         if self.item is None or isinstance(self.item, str):
             raise FieldError(f"{self.name} declares no inventory item")
@@ -97,9 +96,11 @@ class SealedField(models.BinaryField):  # type: ignore[type-arg]
 
     def item_for(self, instance: Any) -> SealedItem:
         """The item of this row."""
-        if isinstance(self.item, Mapping):
-            return self.item[getattr(instance, self.by)]
-        return self.items()[0]
+        item = self.item
+        if isinstance(item, dict):
+            found: SealedItem = item[getattr(instance, self.by)]
+            return found
+        return self.items()[0] if item is None or isinstance(item, str) else item
 
     def subject_of(self, instance: Any) -> uuid.UUID:
         """Whose key seals this row."""

@@ -93,24 +93,21 @@ class KeyRing:
         They are bound to the live row ``row`` of ``subject``, under the newest living keys; an empty text is None.
         """
         noise = os.urandom(seal.NONCE_BYTES * len(fields))
+        where = row.bytes
+        sealers: dict[int, seal.Sealer] = {}
         sealed: list[bytes | None] = []
-        for number, field in enumerate(fields):
+        for start, field in zip(range(0, len(noise), seal.NONCE_BYTES), fields, strict=True):
             text = getattr(given, field.name)
             if not text:
                 sealed.append(None)
                 continue
             item = field.item_for(given)
-            ref = KeyRef(subject, item.category, self.current_generation(subject, item.category))
-            sealed.append(
-                seal.seal(
-                    self._key(ref),
-                    text,
-                    installation=self._installation,
-                    place=Place(item.code, row),
-                    ref=ref,
-                    nonce=noise[number * seal.NONCE_BYTES : (number + 1) * seal.NONCE_BYTES],
-                )
-            )
+            sealer = sealers.get(item.category)
+            if sealer is None:
+                ref = KeyRef(subject, item.category, self.current_generation(subject, item.category))
+                sealer = seal.Sealer(self._key(ref), installation=self._installation, ref=ref)
+                sealers[item.category] = sealer
+            sealed.append(sealer.seal(item.code, where, text, noise[start : start + seal.NONCE_BYTES]))
         return sealed
 
     def open_sealed(self, instance: Any, name: str) -> str:
@@ -183,25 +180,19 @@ def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
     require_own_keyring()
     kek_id, kek = held.current, AESGCM(held.wrapping_key(held.current))
     noise = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs))
-    step = seal.KEY_BYTES + seal.NONCE_BYTES
-    raw = {ref: noise[n * step : (n + 1) * step] for n, ref in enumerate(refs)}
-    wrapped = [
-        (
-            ref,
-            seal.wrap(
-                kek,
-                material[: seal.KEY_BYTES],
-                installation=ring._installation,
-                keyring_id=kek_id,
-                ref=ref,
-                nonce=material[seal.KEY_BYTES :],
-            ),
+    raw: dict[KeyRef, bytes] = {}
+    wrapped = []
+    for number, ref in enumerate(refs):
+        start = number * (seal.KEY_BYTES + seal.NONCE_BYTES)
+        nonce_at, end = start + seal.KEY_BYTES, start + seal.KEY_BYTES + seal.NONCE_BYTES
+        raw[ref] = noise[start:nonce_at]
+        bound = seal.wrap(
+            kek, raw[ref], installation=ring._installation, keyring_id=kek_id, ref=ref, nonce=noise[nonce_at:end]
         )
-        for ref, material in raw.items()
-    ]
+        wrapped.append((ref, bound))
     made = store.create(wrapped, keyring_id=kek_id)
     for ref in made:
-        ring._keys[ref] = AESGCM(raw[ref][: seal.KEY_BYTES])
+        ring._keys[ref] = AESGCM(raw[ref])
         ring._hold(ref)
     return made
 

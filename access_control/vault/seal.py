@@ -49,39 +49,54 @@ class Place:
 
 
 @lru_cache(maxsize=256)
-def _item_context(installation: uuid.UUID, item: str) -> bytes:
-    """How the associated data of every blob of an item begins."""
+def _item_context(item: str) -> bytes:
     code = item.encode("ascii")
-    return bytes([BLOB_FORMAT]) + installation.bytes + struct.pack(">H", len(code)) + code
+    return struct.pack(">H", len(code)) + code
 
 
 def _key_context(ref: KeyRef) -> bytes:
-    """How the associated data of everything under a key ends."""
     return ref.subject.bytes + _KEY_NAME.pack(ref.category, ref.generation)
 
 
 def _blob_context(installation: uuid.UUID, place: Place, ref: KeyRef) -> bytes:
-    return _item_context(installation, place.item) + place.row.bytes + _key_context(ref)
+    head = bytes([BLOB_FORMAT]) + installation.bytes
+    return head + _item_context(place.item) + place.row.bytes + _key_context(ref)
 
 
 def _wrap_context(installation: uuid.UUID, keyring_id: int, ref: KeyRef) -> bytes:
-    head = b"wrap" + bytes([WRAP_FORMAT]) + installation.bytes + struct.pack(">I", keyring_id)
-    return head + _key_context(ref)
+    head = b"wrap" + bytes([WRAP_FORMAT]) + installation.bytes
+    return head + struct.pack(">I", keyring_id) + _key_context(ref)
 
 
 def seal(key: AESGCM, text: str, *, installation: uuid.UUID, place: Place, ref: KeyRef, nonce: bytes = b"") -> bytes:
-    """The blob of ``text``. ``nonce`` must be random; without one it is drawn here.
+    """The blob of ``text``. ``nonce`` is given by known-answer tests only; otherwise it is random.
 
     Raises ValueError, without the text, for what is no Unicode text (a lone surrogate).
     """
-    nonce = nonce or os.urandom(NONCE_BYTES)
-    try:
-        plain = text.encode() + b"\x80"
-    except UnicodeEncodeError:
-        raise ValueError(f"the text for item {place.item} is no Unicode text") from None
-    plain += bytes(-len(plain) % PAD_BYTES)
-    sealed = key.encrypt(nonce, plain, _blob_context(installation, place, ref))
-    return _HEADER.pack(BLOB_FORMAT, ref.category, ref.generation) + nonce + sealed
+    return Sealer(key, installation=installation, ref=ref).seal(place.item, place.row.bytes, text, nonce)
+
+
+class Sealer:
+    """One key, made ready to seal many values: what all of them share is put together once."""
+
+    __slots__ = ("_end", "_head", "_header", "_key")
+
+    def __init__(self, key: AESGCM, *, installation: uuid.UUID, ref: KeyRef) -> None:
+        self._key = key
+        self._header = _HEADER.pack(BLOB_FORMAT, ref.category, ref.generation)
+        self._head = bytes([BLOB_FORMAT]) + installation.bytes
+        self._end = _key_context(ref)
+
+    def seal(self, item: str, row: bytes, text: str, nonce: bytes = b"") -> bytes:
+        """The blob of ``text`` at the place ``item`` and ``row``. ``nonce`` must be random; without one it is drawn."""
+        nonce = nonce or os.urandom(NONCE_BYTES)
+        try:
+            plain = text.encode() + b"\x80"
+        except UnicodeEncodeError:
+            raise ValueError(f"the text for item {item} is no Unicode text") from None
+        plain += bytes(-len(plain) % PAD_BYTES)
+        sealed = self._key.encrypt(nonce, plain, self._head + _item_context(item) + row + self._end)
+        return self._header + nonce + sealed
 
 
 def header(blob: bytes) -> tuple[int, int]:

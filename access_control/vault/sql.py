@@ -87,6 +87,8 @@ CREATE OR REPLACE FUNCTION vault_create(
 RETURNS TABLE (subject uuid, category smallint, generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+  made integer;
 BEGIN
   RETURN QUERY
     INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
@@ -95,7 +97,10 @@ BEGIN
      ORDER BY n.subject, n.category, n.generation
     ON CONFLICT DO NOTHING
     RETURNING vault_key.subject, vault_key.category, vault_key.generation;
-  IF EXISTS (SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
+  GET DIAGNOSTICS made = ROW_COUNT;
+  -- Where every key is new, none of them can be a fence.
+  IF made < cardinality(subjects) AND EXISTS (
+             SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
                JOIN public.vault_key k USING (subject, category, generation) WHERE k.destroyed_at IS NOT NULL) THEN
     RAISE EXCEPTION 'a destroyed generation never gets a key again' USING ERRCODE = 'CV001';
   END IF;
@@ -106,9 +111,9 @@ CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(subjects uuid[], ca
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- A destruction waits for this transaction, and this one for a destruction: neither overlooks the other.
-  PERFORM FROM unnest(subjects, categories) AS n (subject, category)
+  PERFORM FROM (SELECT DISTINCT * FROM unnest(subjects, categories)) AS n (subject, category)
      JOIN public.vault_key k USING (subject, category) WHERE k.wrapped IS NOT NULL FOR SHARE OF k;
-  IF EXISTS (SELECT FROM unnest(subjects, categories) AS n (subject, category)
+  IF EXISTS (SELECT FROM (SELECT DISTINCT * FROM unnest(subjects, categories)) AS n (subject, category)
                JOIN public.vault_key k USING (subject, category)
               GROUP BY n.subject, n.category HAVING bool_and(k.wrapped IS NULL)) THEN
     RAISE EXCEPTION 'a lookup would outlive its key' USING ERRCODE = 'CV001';
@@ -221,8 +226,7 @@ CREATE OR REPLACE FUNCTION vault_lookups_add(
   fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[], joins smallint[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, categories);
-  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, joins);
+  PERFORM public.vault_refuse_lookups_of_destroyed(subjects || subjects, categories || joins);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category, joined)
   SELECT n.field, normal_form, n.mac, n.subject, n.category, n.joined
     FROM unnest(fields, macs, subjects, categories, joins) AS n (field, mac, subject, category, joined)

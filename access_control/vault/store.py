@@ -14,7 +14,7 @@ from access_control.vault.errors import CeilingReached, FenceStands, KeyringErro
 from access_control.vault.keyring import PUT_BACK
 from access_control.vault.seal import KeyRef
 
-# Arrays travel in the binary format (%b): as text, each byte of a key or lookup would be written as two letters.
+# Arrays travel in binary (%b): as text, each byte of a key or a lookup would be written as two letters.
 ALIAS = "vault"
 _ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached}
 
