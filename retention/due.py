@@ -53,65 +53,62 @@ _CASE_KEY = "('x' || left(replace(c.id::text, '-', ''), 16))::bit(64)::bigint"
 _ANY = ("0::bigint", "9223372036854775807::bigint")
 
 # Subject × category × range of generations → the day it is due, for everything due by ``as_of``.
-_DUE = (
-    " UNION ALL ".join(
-        (
-            _branch(
-                "m.id",
-                SubjectKind.MEMBER,
-                _ANY,
-                _TOKYO.format("m.ended_at"),
-                "members_member m JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'",
-                "m.state = 'ended' AND m.ended_at < %(end)s",
-            ),
-            _branch(
-                "c.member_id",
-                SubjectKind.MEMBER,
-                ("0::bigint", "c.superseded_generation"),
-                _TOKYO.format("c.decided_at"),
-                "members_correction c JOIN members_member m ON m.id = c.member_id JOIN retention_rule r"
-                " ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = c.superseded_category",
-                "c.superseded_generation IS NOT NULL AND c.decided_at < %(end)s AND m.state <> 'destroyed'"
-                " AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE (x.subject, x.category, x.generation)"
-                " = (c.member_id, c.superseded_category, c.superseded_generation))",
-            ),
-            _branch(
-                "t.member_id",
-                SubjectKind.MEMBER,
-                ("t.fiscal_year::bigint", "t.fiscal_year::bigint"),
-                f"({_YEAR_END})",
-                "(SELECT DISTINCT member_id, fiscal_year FROM members_transaction"
-                "  WHERE fiscal_year < %(year)s"
-                "    AND (%(subjects)s::uuid[] IS NULL OR member_id = ANY (%(subjects)s::uuid[]))) t"
-                " JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
-                " JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'",
-                "true",
-            ),
-            _branch(
-                "c.member_id",
-                SubjectKind.MEMBER,
-                (_CASE_KEY, _CASE_KEY),
-                _TOKYO.format("c.closed_at"),
-                "members_case c JOIN members_member m ON m.id = c.member_id"
-                " JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'case_closed'",
-                "c.state = 'closed' AND c.closed_at < %(end)s AND m.state <> 'destroyed' AND NOT EXISTS (SELECT FROM"
-                " retention_certificateline x WHERE (x.subject, x.category, x.generation) ="
-                f" (c.member_id, {int(Category.CORRESPONDENCE)}, {_CASE_KEY}))",
-            ),
-            _branch(
-                "c.id",
-                SubjectKind.CASE,
-                (_CASE_KEY, _CASE_KEY),
-                _TOKYO.format("c.closed_at"),
-                "members_case c JOIN access_control_staff s ON s.id = c.owner_id"
-                " JOIN access_control_person p ON p.id = s.person_id"
-                " JOIN retention_rule r ON r.entity_id = p.entity_id AND r.start = 'case_closed'",
-                "c.state = 'closed' AND c.closed_at < %(end)s AND EXISTS (SELECT FROM members_casenote n"
-                " WHERE n.subject_id = c.id AND n.text IS NOT NULL)",
-            ),
-        )
+_DUE = " UNION ALL ".join(
+    (
+        _branch(
+            "m.id",
+            SubjectKind.MEMBER,
+            _ANY,
+            _TOKYO.format("m.ended_at"),
+            "members_member m JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'",
+            "m.state = 'ended' AND m.ended_at < %(end)s",
+        ),
+        _branch(
+            "c.member_id",
+            SubjectKind.MEMBER,
+            ("0::bigint", "c.superseded_generation"),
+            _TOKYO.format("c.decided_at"),
+            "members_correction c JOIN members_member m ON m.id = c.member_id JOIN retention_rule r"
+            " ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = c.superseded_category",
+            "c.superseded_generation IS NOT NULL AND c.decided_at < %(end)s AND m.state <> 'destroyed'"
+            " AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE (x.subject, x.category, x.generation)"
+            " = (c.member_id, c.superseded_category, c.superseded_generation))",
+        ),
+        _branch(
+            "t.member_id",
+            SubjectKind.MEMBER,
+            ("t.fiscal_year::bigint", "t.fiscal_year::bigint"),
+            f"({_YEAR_END})",
+            "(SELECT DISTINCT member_id, fiscal_year FROM members_transaction"
+            "  WHERE fiscal_year < %(year)s"
+            "    AND (%(subjects)s::uuid[] IS NULL OR member_id = ANY (%(subjects)s::uuid[]))) t"
+            " JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
+            " JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'",
+            "true",
+        ),
+        _branch(
+            "c.member_id",
+            SubjectKind.MEMBER,
+            (_CASE_KEY, _CASE_KEY),
+            _TOKYO.format("c.closed_at"),
+            "members_case c JOIN members_member m ON m.id = c.member_id"
+            " JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'case_closed'",
+            "c.state = 'closed' AND c.closed_at < %(end)s AND m.state <> 'destroyed' AND NOT EXISTS (SELECT FROM"
+            " retention_certificateline x WHERE (x.subject, x.category, x.generation) ="
+            f" (c.member_id, {int(Category.CORRESPONDENCE)}, {_CASE_KEY}))",
+        ),
+        _branch(
+            "c.id",
+            SubjectKind.CASE,
+            (_CASE_KEY, _CASE_KEY),
+            _TOKYO.format("c.closed_at"),
+            "members_case c JOIN access_control_staff s ON s.id = c.owner_id"
+            " JOIN access_control_person p ON p.id = s.person_id"
+            " JOIN retention_rule r ON r.entity_id = p.entity_id AND r.start = 'case_closed'",
+            "c.state = 'closed' AND c.closed_at < %(end)s AND EXISTS (SELECT FROM members_casenote n"
+            " WHERE n.subject_id = c.id AND n.text IS NOT NULL)",
+        ),
     )
-    + " ORDER BY 1"
 )
 
 
@@ -160,7 +157,7 @@ def _parameters(as_of: datetime.date, version: RuleVersion, subjects: Sequence[u
 
 def _candidates(as_of: datetime.date, version: RuleVersion) -> Iterator[Candidate]:
     with connection.chunked_cursor() as cursor:
-        cursor.execute(_DUE, _parameters(as_of, version, None))
+        cursor.execute(f"{_DUE} ORDER BY 1", _parameters(as_of, version, None))
         while rows := cursor.fetchmany(10_000):
             yield from (Candidate(*row) for row in rows)
 
@@ -184,6 +181,20 @@ def due_now(subjects: Sequence[uuid.UUID], as_of: datetime.date, *, version: Rul
     with connection.cursor() as cursor:
         cursor.execute(_DUE, _parameters(as_of, version, subjects))
         return _living([Candidate(*row) for row in cursor.fetchall()])
+
+
+def not_due(
+    lines: Sequence[uuid.UUID], as_of: datetime.date, *, of: Sequence[uuid.UUID], version: RuleVersion
+) -> set[uuid.UUID]:
+    """Which of these plan lines, all ``of`` these subjects, are not due any more: the same question, asked again."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH asked AS (SELECT * FROM retention_planline WHERE id = ANY (%(lines)s::uuid[])), due AS ({_DUE})"
+            " SELECT a.id FROM asked a WHERE NOT EXISTS (SELECT FROM due d WHERE d.subject = a.subject"
+            "   AND d.category = a.category AND a.generation BETWEEN d.lowest AND d.highest)",
+            _parameters(as_of, version, of) | {"lines": array(lines)},
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _living(candidates: Sequence[Candidate]) -> list[DueKey]:
@@ -242,12 +253,12 @@ class Obstacles:
                 found[kind].add((member, int(ITEMS[item].category)) if kind == "suspension" else member)
         self._held, self._busy, self._suspended = found["hold"], found["case"], found["suspension"]
 
-    def of(self, key: DueKey) -> str:
-        """The code of what stands in the way of destroying ``key``; "" when nothing does."""
-        if key.frozen or key.subject in self._held:
+    def of(self, subject: uuid.UUID, category: int, start: str) -> str:
+        """The code of what stands in the way of destroying a key that is due; "" when nothing does."""
+        if subject in self._held:
             return PlanExclusion.Reason.LEGAL_HOLD
-        if (key.subject, key.category) in self._suspended:
+        if (subject, category) in self._suspended:
             return PlanExclusion.Reason.CORRECTION_PENDING
-        if key.subject in self._busy and key.start in _WAITS_FOR_CASES:
+        if subject in self._busy and start in _WAITS_FOR_CASES:
             return PlanExclusion.Reason.OPEN_CASE
         return ""

@@ -177,6 +177,7 @@ def test_the_vaults_guards_are_installed():
         cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'O'")
         assert {row[0] for row in cursor.fetchall()} == {
             "vault_key_guard",
+            "vault_key_stays",
             "vault_key_no_truncate",
             "vault_keyringcheck_append",
             "vault_fetchrecord_append",

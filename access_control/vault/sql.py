@@ -17,7 +17,7 @@ ALIAS = "vault"
 OUTDATED = """
 DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_proc WHERE proname = 'vault_destroy'
-                AND pg_get_function_result(oid) NOT LIKE '%destroyed_at%') THEN
+                AND pg_get_function_result(oid) NOT LIKE '%ended_lines%') THEN
     DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
   END IF;
 END $$;
@@ -122,13 +122,14 @@ END $$;
 
 CREATE OR REPLACE FUNCTION vault_destroy(
   subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea)
-RETURNS TABLE (line uuid, destroyed_at timestamptz, keyring integer)
+RETURNS TABLE (ended_lines uuid[], destroyed_at timestamptz, keyring integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   spent bigint;
   ceiling integer;
   epoch integer;
+  moment timestamptz := clock_timestamp();
   done integer;
 BEGIN
   IF approved_plan IS NULL OR length(approved_plan) <> 32 THEN
@@ -141,19 +142,23 @@ BEGIN
     RAISE EXCEPTION 'the hourly ceiling of % destructions is reached', ceiling USING ERRCODE = 'CV002';
   END IF;
   RETURN QUERY
-    UPDATE public.vault_key k
-       SET wrapped = NULL, destroyed_at = clock_timestamp(), certificate_line = d.line, plan_hash = approved_plan
-      FROM unnest(subjects, categories, generations, lines) AS d (subject, category, generation, line)
-     WHERE (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
-       AND NOT k.frozen AND k.destroyed_at IS NULL
-    RETURNING k.certificate_line, k.destroyed_at, k.keyring;
-  GET DIAGNOSTICS done = ROW_COUNT;
+    WITH ended AS (
+      UPDATE public.vault_key k
+         SET wrapped = NULL, destroyed_at = moment, certificate_line = d.line, plan_hash = approved_plan
+        FROM unnest(subjects, categories, generations, lines) AS d (subject, category, generation, line)
+       WHERE (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
+         AND NOT k.frozen AND k.destroyed_at IS NULL
+      RETURNING k.certificate_line, k.keyring)
+    SELECT array_agg(e.certificate_line), moment, e.keyring FROM ended e GROUP BY e.keyring;
+  SELECT count(*) INTO done FROM public.vault_key k
+   WHERE k.certificate_line = ANY (lines) AND k.destroyed_at = moment;
   -- A lookup dies with the last living key of a category it rests on.
-  DELETE FROM public.vault_lookup l
-   USING (SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)) d
-   WHERE l.subject = d.subject AND d.category IN (l.category, l.joined)
-     AND NOT EXISTS (SELECT FROM public.vault_key k
-                      WHERE k.subject = d.subject AND k.category = d.category AND k.wrapped IS NOT NULL);
+  WITH dead AS (
+    SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)
+     WHERE NOT EXISTS (SELECT FROM public.vault_key k
+                        WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL))
+  DELETE FROM public.vault_lookup l USING dead d
+   WHERE l.subject = d.subject AND d.category IN (l.category, l.joined);
   INSERT INTO public.vault_destroyrecord (at, restore_epoch, xid, role, plan_hash, destroyed)
   VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
 END $$;
@@ -278,7 +283,12 @@ $$;
 """
 
 TRIGGERS = """
-CREATE OR REPLACE TRIGGER vault_key_guard BEFORE UPDATE OR DELETE ON vault_key
+-- Asked only about what it would refuse: a purge changes millions of keys in the one way that is right.
+CREATE OR REPLACE TRIGGER vault_key_guard BEFORE UPDATE ON vault_key
+  FOR EACH ROW WHEN (OLD.destroyed_at IS NOT NULL OR OLD.frozen AND NEW.wrapped IS NULL
+    OR (NEW.subject, NEW.category, NEW.generation) IS DISTINCT FROM (OLD.subject, OLD.category, OLD.generation))
+  EXECUTE FUNCTION vault_guard_key();
+CREATE OR REPLACE TRIGGER vault_key_stays BEFORE DELETE ON vault_key
   FOR EACH ROW EXECUTE FUNCTION vault_guard_key();
 CREATE OR REPLACE TRIGGER vault_key_no_truncate BEFORE TRUNCATE ON vault_key
   FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();

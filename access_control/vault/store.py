@@ -111,9 +111,9 @@ def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyR
 
 
 class Ended(NamedTuple):
-    """A key that was destroyed: under which certificate line, when, and the keyring key that had wrapped it."""
+    """Keys that were destroyed at once: their certificate lines, when, and the keyring key that had wrapped them."""
 
-    line: uuid.UUID
+    lines: list[uuid.UUID]
     destroyed_at: datetime.datetime
     keyring: int
 

@@ -14,7 +14,7 @@ from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.seal import KeyRef
 from members.services.erasure import still_sealed_under
-from retention.due import CHUNK, Obstacles, due_now
+from retention.due import CHUNK, Obstacles, not_due
 from retention.models import Parked, Plan, RuleVersion, Start
 from retention.services.rules import RULES_LOCK
 
@@ -101,21 +101,18 @@ def still_due(
 ) -> tuple[list[Item], dict[Parked.Reason, list[Item]]]:
     """Which items are due still, now that their rows are locked, and why the others are not."""
     subjects = sorted({item.ref.subject for item in items})
-    keys = {
-        KeyRef(key.subject, key.category, key.generation): key for key in due_now(subjects, plan.as_of, version=version)
-    }
+    moved = not_due([item.line for item in items], plan.as_of, of=subjects, version=version)
     obstacles = Obstacles(subjects)
     in_use = still_sealed_under([item.ref for item in items if item.start == Start.VALUE_SUPERSEDED])
     due: list[Item] = []
     spared: dict[Parked.Reason, list[Item]] = {}
     for item in items:
-        key = keys.get(item.ref)
-        if key is None:
+        if item.line in moved:
             why: str = Parked.Reason.NOT_DUE
         elif item.ref in in_use:
             why = Parked.Reason.STILL_IN_USE
         else:
-            why = obstacles.of(key)
+            why = obstacles.of(item.ref.subject, item.ref.category, item.start)
         if why:
             spared.setdefault(Parked.Reason(why), []).append(item)
         else:

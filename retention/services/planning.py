@@ -79,7 +79,10 @@ def make_plan(
             obstacles = Obstacles(sorted({key.subject for key in keys}))
             lines, excluded = [], Counter[tuple[uuid.UUID, str]]()
             for key in keys:
-                if why := obstacles.of(key):
+                why = obstacles.of(key.subject, key.category, key.start)
+                if key.frozen or why:
+                    # Frozen without a hold on record: a hold is being placed at this moment, or was half placed.
+                    why = why or PlanExclusion.Reason.LEGAL_HOLD
                     excluded[key.subject, why] += 1
                     continue
                 # The lines are hashed in order of their ids, so each id is above the one before.

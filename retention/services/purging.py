@@ -20,6 +20,7 @@ cannot destroy. A run spends an approval by another person, and each chunk asks 
 """
 
 import dataclasses
+import datetime
 import socket
 import time
 import uuid
@@ -216,7 +217,7 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
             reached(Point.INTENDED)
             ended = store.destroy([(ref, line) for line, ref in keys], plan_hash=bytes(plan.payload_hash))
             reached(Point.DESTROYED)
-            short = len(ended) < len(due)
+            short = sum(len(one.lines) for one in ended) < len(due)
             if short:
                 # A key was frozen, or gone: its rows must stand as they are. The chunk is undone, and what the vault
                 # did destroy is finished by its fences.
@@ -231,7 +232,10 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
         done = _finish(plan, due)
         _park_what_was_spared(plan, [item for item in due if item.line not in done])
     if intent is not None:
-        _complete(plan, journal, intent)
+        if short:
+            _complete(plan, journal, intent)
+        else:
+            journal.complete(intent, [item.line for item in due])
         reached(Point.COMPLETED)
     return [item for item in items if item.ref.subject not in locked]
 
@@ -239,29 +243,20 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
 _CERTIFY = """
 INSERT INTO retention_certificateline
        (id, plan_id, subject, subject_kind, category, generation, destroyed_at, keyring)
-SELECT l.id, l.plan_id, l.subject, l.subject_kind, l.category, l.generation, d.destroyed_at, d.keyring
-  FROM unnest(%s::uuid[], %s::timestamptz[], %s::integer[]) AS d (line, destroyed_at, keyring)
-  JOIN retention_planline l ON l.id = d.line
- WHERE l.plan_id = %s
+SELECT l.id, l.plan_id, l.subject, l.subject_kind, l.category, l.generation, %s, %s
+  FROM retention_planline l WHERE l.id = ANY (%s::uuid[]) AND l.plan_id = %s
 """
 
 
-def _record(plan: Plan, items: Sequence[Item], ended: Sequence[Any], *, act: Act) -> None:
+def _record(plan: Plan, items: Sequence[Item], ended: Sequence[store.Ended], *, act: Act) -> None:
     """Certificate lines, one ledger event per subject, and how far the run has come."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CERTIFY,
-            [
-                array(one.line for one in ended),
-                array(f'"{one.destroyed_at}"' for one in ended),
-                array(one.keyring for one in ended),
-                plan.pk,
-            ],
-        )
+        for one in ended:
+            cursor.execute(_CERTIFY, [one.destroyed_at, one.keyring, array(one.lines), plan.pk])
     for kind in SubjectKind:
         if subjects := sorted({item.ref.subject for item in items if item.kind == kind}):
             act.record_each(Event.DATA_DESTROYED, subjects, subject_kind=kind, note=plan.pk)
-    Run.objects.filter(plan=plan).update(destroyed_count=F("destroyed_count") + len(ended), seen_at=timezone.now())
+    Run.objects.filter(plan=plan).update(destroyed_count=F("destroyed_count") + len(items), seen_at=timezone.now())
 
 
 def _park(plan: Plan, items: Sequence[Item], reason: Parked.Reason, *, error: str = "") -> None:
@@ -308,7 +303,7 @@ def _finish_together(plan: Plan, items: Sequence[Item], fences: Sequence[store.F
             list(Member.objects.filter(pk__in=subjects).select_for_update().order_by("pk").values_list("pk"))
             erase([item.ref for item in items], emptied=emptied_by(items))
             reached(Point.ERASED)
-            _record(plan, items, fences, act=act)
+            _record(plan, items, _together(fences), act=act)
             reached(Point.RECORDED)
         reached(Point.COMMITTED)
     except DatabaseError as error:
@@ -325,6 +320,14 @@ def _finish_together(plan: Plan, items: Sequence[Item], fences: Sequence[store.F
                 unfinished += failed.lines
         if unfinished:
             raise Unfinished(unfinished, _name_of(error)) from error
+
+
+def _together(fences: Sequence[store.Fence]) -> list[store.Ended]:
+    """Fences by the moment at which they were put up."""
+    moments: dict[tuple[datetime.datetime, int], list[uuid.UUID]] = {}
+    for fence in fences:
+        moments.setdefault((fence.destroyed_at, fence.keyring), []).append(fence.line)
+    return [store.Ended(lines, at, keyring) for (at, keyring), lines in moments.items()]
 
 
 def _complete(plan: Plan, journal: Journal, chunk: int) -> None:

@@ -124,7 +124,7 @@ def destroy(as_purger):
     def end(*refs, plan=PLAN):
         lines = {ref: new_id() for ref in refs}
         with as_purger():
-            ended = {one.line for one in store.destroy(list(lines.items()), plan_hash=plan)}
+            ended = {line for one in store.destroy(list(lines.items()), plan_hash=plan) for line in one.lines}
         return {ref: line for ref, line in lines.items() if line in ended}
 
     return end
