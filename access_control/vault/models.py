@@ -65,7 +65,8 @@ class Key(models.Model):
     frozen = models.BooleanField(default=False)
     created = models.DateTimeField()
     destroyed_at = models.DateTimeField(null=True)
-    certificate_line = models.UUIDField(null=True, unique=True)
+    # Not indexed, so that a destruction changes no index entry: a fence is found by its subject.
+    certificate_line = models.UUIDField(null=True)
     plan_hash = models.BinaryField(null=True)
 
     class Meta:

@@ -130,10 +130,13 @@ DECLARE
   ceiling integer;
   epoch integer;
   moment timestamptz := clock_timestamp();
-  done integer;
+  done integer := 0;
 BEGIN
   IF approved_plan IS NULL OR length(approved_plan) <> 32 THEN
     RAISE EXCEPTION 'a destruction names the hash of its approved plan' USING ERRCODE = 'CV005';
+  END IF;
+  IF (SELECT count(DISTINCT one.line) FROM unnest(lines) AS one (line)) <> cardinality(subjects) THEN
+    RAISE EXCEPTION 'each key ends under a certificate line of its own' USING ERRCODE = 'CV005';
   END IF;
   SELECT i.destructions_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
   SELECT coalesce(sum(r.destroyed), 0) INTO spent FROM public.vault_destroyrecord r
@@ -141,7 +144,7 @@ BEGIN
   IF spent + cardinality(subjects) > ceiling THEN
     RAISE EXCEPTION 'the hourly ceiling of % destructions is reached', ceiling USING ERRCODE = 'CV002';
   END IF;
-  RETURN QUERY
+  FOR ended_lines, destroyed_at, keyring IN
     WITH ended AS (
       UPDATE public.vault_key k
          SET wrapped = NULL, destroyed_at = moment, certificate_line = d.line, plan_hash = approved_plan
@@ -149,9 +152,11 @@ BEGIN
        WHERE (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
          AND NOT k.frozen AND k.destroyed_at IS NULL
       RETURNING k.certificate_line, k.keyring)
-    SELECT array_agg(e.certificate_line), moment, e.keyring FROM ended e GROUP BY e.keyring;
-  SELECT count(*) INTO done FROM public.vault_key k
-   WHERE k.certificate_line = ANY (lines) AND k.destroyed_at = moment;
+    SELECT array_agg(e.certificate_line), moment, e.keyring FROM ended e GROUP BY e.keyring
+  LOOP
+    done := done + cardinality(ended_lines);
+    RETURN NEXT;
+  END LOOP;
   -- A lookup dies with the last living key of a category it rests on.
   WITH dead AS (
     SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)
@@ -190,13 +195,24 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY 1, 2, 3
 $$;
 
+-- Whether anything but these keys, and what the law keeps, is left of their subjects.
+CREATE OR REPLACE FUNCTION vault_subjects_with_more(
+  subjects uuid[], categories smallint[], generations bigint[], kept smallint)
+RETURNS TABLE (subject uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT k.subject FROM public.vault_key k
+   WHERE k.subject = ANY (subjects) AND k.wrapped IS NOT NULL AND k.category <> kept
+     AND NOT EXISTS (SELECT FROM unnest(subjects, categories, generations) AS g (subject, category, generation)
+                      WHERE (g.subject, g.category, g.generation) = (k.subject, k.category, k.generation))
+$$;
+
 -- What a certificate claims, as the vault knows it.
-CREATE OR REPLACE FUNCTION vault_fences(lines uuid[])
+CREATE OR REPLACE FUNCTION vault_fences(wanted uuid[])
 RETURNS TABLE (line uuid, subject uuid, category smallint, generation bigint, destroyed_at timestamptz,
                plan_hash bytea, keyring integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT k.certificate_line, k.subject, k.category, k.generation, k.destroyed_at, k.plan_hash, k.keyring
-    FROM public.vault_key k WHERE k.certificate_line = ANY (lines)
+    FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NULL
 $$;
 
 -- Lookups of which no living key of a category they rest on is left: there are none, unless somebody put them there.
@@ -298,6 +314,8 @@ CREATE OR REPLACE TRIGGER vault_fetchrecord_append BEFORE UPDATE OR DELETE OR TR
   FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
 CREATE OR REPLACE TRIGGER vault_destroyrecord_append BEFORE UPDATE OR DELETE OR TRUNCATE ON vault_destroyrecord
   FOR EACH STATEMENT EXECUTE FUNCTION vault_refuse();
+-- Room on each page for the fence that takes the place of a key, so that its index entries can stay as they are.
+ALTER TABLE vault_key SET (fillfactor = 60);
 INSERT INTO vault_installation (singleton, id, restore_epoch, fetches_per_hour, destructions_per_hour, created)
 VALUES (1, gen_random_uuid(), 1, 100000, 20000000, clock_timestamp()) ON CONFLICT DO NOTHING;
 """
@@ -325,6 +343,7 @@ MAY_CALL = {
         "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
+        "vault_subjects_with_more(uuid[], smallint[], bigint[], smallint)",
         "vault_fences(uuid[])",
     ),
     "reader": (

@@ -170,10 +170,23 @@ class Fence(NamedTuple):
     keyring: int
 
 
-def fences(lines: Sequence[uuid.UUID]) -> list[Fence]:
-    """The fences that name these certificate lines."""
-    with _call("SELECT * FROM vault_fences(%b)", list(lines)) as cursor:
+def fences(subjects: Sequence[uuid.UUID]) -> list[Fence]:
+    """The fences of ``subjects``: everything of them that was destroyed."""
+    with _call("SELECT * FROM vault_fences(%b)", list(subjects)) as cursor:
         return [Fence(row[0], KeyRef(*row[1:4]), row[4], bytes(row[5]), row[6]) for row in cursor.fetchall()]
+
+
+def subjects_with_more(refs: Sequence[KeyRef], *, kept: int) -> set[uuid.UUID]:
+    """The subjects of ``refs`` of whom another key lives, leaving aside keys of the category ``kept``."""
+    subjects, categories, generations = (list(column) for column in zip(*refs, strict=True))
+    with _call(
+        "SELECT * FROM vault_subjects_with_more(%b, %b::smallint[], %b::bigint[], %s::smallint)",
+        subjects,
+        categories,
+        generations,
+        kept,
+    ) as cursor:
+        return {row[0] for row in cursor.fetchall()}
 
 
 def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:

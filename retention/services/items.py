@@ -122,11 +122,8 @@ def still_due(
 
 def emptied_by(items: Sequence[Item]) -> list[uuid.UUID]:
     """Members of whom nothing will be left but what the law keeps, once these items are destroyed."""
-    going = {item.ref for item in items}
     subjects = {item.ref.subject for item in items if item.start == Start.MEMBERSHIP_ENDED}
-    staying = {
-        key.ref.subject
-        for key in store.left(sorted(subjects))
-        if key.ref.category != Category.STATUTORY and key.ref not in going
-    }
+    if not subjects:
+        return []
+    staying = store.subjects_with_more([item.ref for item in items], kept=Category.STATUTORY)
     return sorted(subjects - staying)

@@ -275,7 +275,10 @@ def _park(plan: Plan, items: Sequence[Item], reason: Parked.Reason, *, error: st
 def _finish(plan: Plan, items: Sequence[Item]) -> set[uuid.UUID]:
     """Finish, of the items, those whose key is a fence under their line; returns the lines of those."""
     by_line = {item.line: item for item in items}
-    fences = [fence for fence in store.fences(list(by_line)) if by_line[fence.line].ref == fence.ref]
+    subjects = sorted({item.ref.subject for item in items})
+    fences = [
+        fence for fence in store.fences(subjects) if fence.line in by_line and by_line[fence.line].ref == fence.ref
+    ]
     _finish_together(plan, [by_line[fence.line] for fence in fences], fences)
     return {fence.line for fence in fences}
 

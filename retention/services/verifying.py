@@ -98,8 +98,8 @@ def verify_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda lines: No
 
 def _look(lines: list[_Line], plan_hash: bytes, columns: list[tuple[str, str, str]], found: Findings) -> None:
     """Each line is either a fence, certified, with nothing left beside it; or parked, with its key as it was."""
-    fences = {fence.line: fence for fence in store.fences([line.id for line in lines])}
     subjects = sorted({line.ref.subject for line in lines})
+    fences = {fence.line: fence for fence in store.fences(subjects)}
     living = {key.ref for key in store.left(subjects)}
     strays = set(store.stray_lookups(subjects))
     standing = _standing_under([line.ref for line in lines if line.certified], columns)

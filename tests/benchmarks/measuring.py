@@ -30,9 +30,13 @@ class Comparison:
 def rate(work, count):
     """How many of ``count`` the work does in a second."""
     gc.collect()
+    # What lies about from making the people costs no side anything.
+    gc.freeze()
     started = time.perf_counter()
     work()
-    return count / (time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    gc.unfreeze()
+    return count / seconds
 
 
 def compare(rounds, *, peer, unit, **works):
