@@ -6,6 +6,7 @@ a change without one) and hands out ``act.record``. Effect, history and ledger e
 
 import dataclasses
 import getpass
+import ipaddress
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
@@ -82,6 +83,8 @@ class Act:
 
         _require_declared(event)
         who = self._who()
+        # Binary COPY takes an address as an address.
+        who["address"] = who["address"] and ipaddress.ip_address(who["address"])
         names = ["id", "event", "subject", "subject_kind", "note", "items", "count", *who]
         copy_rows(
             LedgerEvent,
