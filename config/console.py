@@ -86,11 +86,24 @@ class ConsoleSite(AdminSite):
 
 
 def wire() -> None:
-    """Hand the case page its steps, in the order in which a call goes, and the member page its panels."""
+    """Hand out what apps add to each other: steps of a call in their order, panels, texts of notices."""
     from consent.panels import consent_panel
+    from consent.services import notices
     from consent.steps import LookStep
     from members.admin import CaseAdmin, MemberAdmin
+    from members.models import Notice
     from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
+    from retention.explaining import notice_context
+    from retention.steps import EndStep, ReturnStep
 
     MemberAdmin.panels = (consent_panel,)
-    CaseAdmin.steps = (IdentityStep(), LookStep(), CorrectionStep(), TellStep(), CloseStep())
+    CaseAdmin.steps = (
+        IdentityStep(),
+        LookStep(),
+        CorrectionStep(),
+        EndStep(),
+        ReturnStep(),
+        TellStep(),
+        CloseStep(),
+    )
+    notices.CONTEXTS = {Notice.Kind.ENDED: notice_context, Notice.Kind.RETURNED: notice_context}

@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control import policies
 from access_control.codes import Reason
-from access_control.models import Staff
+from access_control.models import LedgerEvent, Staff
+from members.events import Event
 from members.forms import CarefulForm
 from members.inventory import ITEMS
 from members.models import Case, Correction, Notice
@@ -291,6 +292,25 @@ class CorrectionStep(Step):
         return True
 
 
+# Kind of case → what an agent decides in it, of which the member is told; and what the page says before that.
+_DECISIONS: dict[str, tuple[str, ...]] = {
+    Case.Kind.CORRECTION: (Event.CORRECTION_APPLIED, Event.CORRECTION_REFUSED),
+    Case.Kind.ENDING: (Event.ENDED,),
+    Case.Kind.RETURN: (Event.RETURNED,),
+}
+_UNDECIDED = {
+    Case.Kind.CORRECTION: _("Once a correction is applied, notices go to the old and the new address by themselves."),
+    Case.Kind.ENDING: _("Once the membership has ended, a notice goes to every mail address on file by itself."),
+    Case.Kind.RETURN: _("Once the membership stands again, a notice goes to every mail address on file by itself."),
+}
+
+
+def decision(case: Case) -> LedgerEvent | None:
+    """The newest decision made in the case, as the ledger has it; None while there is none."""
+    decisive = _DECISIONS.get(case.kind, ())
+    return LedgerEvent.objects.filter(case=case.pk, event__in=decisive).order_by("-sequence").first()
+
+
 class TellStep(Step):
     """What the member is told, and whether it went out."""
 
@@ -299,19 +319,20 @@ class TellStep(Step):
     template = "admin/members/case/tell.html"
 
     def applies(self, case: Case) -> bool:
-        """Correction cases only."""
-        return case.kind == Case.Kind.CORRECTION
+        """Cases in which something is decided."""
+        return case.kind in _DECISIONS
 
     def done(self, page: CasePage) -> bool:
         """When something was decided and every notice is sent."""
-        decided = page.case.corrections.exclude(state=Correction.State.ASKED).exists()
-        return decided and not page.case.notices.exclude(state=Notice.State.SENT).exists()
+        unsent = page.case.notices.exclude(state=Notice.State.SENT)
+        return decision(page.case) is not None and not unsent.exists()
 
     def context(self, page: CasePage) -> dict[str, Any]:
         """The notices of this case."""
         return {
             "notices": list(page.case.notices.all()),
-            "decided": page.case.corrections.exclude(state=Correction.State.ASKED).exists(),
+            "decided": decision(page.case) is not None,
+            "undecided": _UNDECIDED[Case.Kind(page.case.kind)],
         }
 
 

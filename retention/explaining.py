@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from access_control.vault import store
@@ -24,6 +25,7 @@ from members.services.registration import DATA_CATEGORIES
 from retention.models import Rule, RuleVersion, Start
 from retention.services.rules import NoRules, rules_on
 
+ONE_DAY = datetime.timedelta(days=1)
 Rules = dict[tuple[str, int], Rule]
 
 _PROVISION, _ADVERTISING = _("provision to others"), _("advertising")
@@ -38,8 +40,9 @@ _ALL_STOPS = (_("use"), _PROVISION, _ADVERTISING)
 class Fate:
     """What becomes of one category; of one fiscal year, for what the law keeps.
 
-    ``used_until`` and ``kept_until`` end at 00:00 in Tokyo. ``kept_until`` is None when the period has not begun (it
-    counts from ``counted_from``), or when no rule covers the category, which then has no ``ground`` either.
+    Use ends and the data is due at 00:00 (Tokyo) of ``use_ends`` and ``due_on``; people are told the last day before.
+    Both are None when the period has not begun (it counts from ``counted_from``), or when no rule covers the category,
+    which then has no ``ground`` either.
     """
 
     category: Category
@@ -47,8 +50,8 @@ class Fate:
     items: tuple[Any, ...]
     stops: tuple[Any, ...]
     ground: Any = ""
-    used_until: datetime.date | None = None
-    kept_until: datetime.date | None = None
+    use_ends: datetime.date | None = None
+    due_on: datetime.date | None = None
     counted_from: Any = ""
 
     @property
@@ -58,6 +61,30 @@ class Fate:
             return self.category.label
         return _("%(category)s, fiscal year %(year)s") % {"category": self.category.label, "year": self.year}
 
+    @property
+    def items_said(self) -> str:
+        """The items in one line."""
+        return _listed(self.items)
+
+    @property
+    def stops_said(self) -> str:
+        """What stops, in one line."""
+        return _listed(self.stops)
+
+    @property
+    def used_until(self) -> datetime.date | None:
+        """The last day on which it may be used."""
+        return self.use_ends and self.use_ends - ONE_DAY
+
+    @property
+    def kept_until(self) -> datetime.date | None:
+        """The last day on which it is kept."""
+        return self.due_on and self.due_on - ONE_DAY
+
+
+def _listed(words: Iterable[Any]) -> str:
+    return gettext(", ").join(map(str, words))
+
 
 def reached(day: datetime.date, months: int, days: int) -> datetime.date:
     """The day a period reaches, as ``date + make_interval(months, days)`` has it: months clip to the month's end."""
@@ -66,13 +93,13 @@ def reached(day: datetime.date, months: int, days: int) -> datetime.date:
     return datetime.date(years, month + 1, min(day.day, last)) + datetime.timedelta(days=days)
 
 
-def used_until(rule: Rule, started_on: datetime.date) -> datetime.date:
-    """The day on which use ends under ``rule``, for a period that began on ``started_on``."""
+def use_ends(rule: Rule, started_on: datetime.date) -> datetime.date:
+    """The day from which nothing is used under ``rule``, for a period that began on ``started_on``."""
     return reached(started_on, rule.use_months, rule.use_days)
 
 
-def kept_until(rule: Rule, started_on: datetime.date) -> datetime.date:
-    """The day on which keeping ends under ``rule``, for a period that began on ``started_on``."""
+def due_on(rule: Rule, started_on: datetime.date) -> datetime.date:
+    """The day from which nothing is kept under ``rule``, for a period that began on ``started_on``."""
     return reached(started_on, rule.keep_months, rule.keep_days)
 
 
@@ -87,16 +114,19 @@ def rules_for(member: Member, *, version: RuleVersion) -> Rules:
     Raises NoRules when none of them says what becomes of a former member's data.
     """
     rules = {(rule.start, rule.category): rule for rule in version.rules.filter(entity=member.entity_id)}
-    if not any(start == Start.MEMBERSHIP_ENDED for start, _category in rules):
+    if not any(start == Start.MEMBERSHIP_ENDED and category in DATA_CATEGORIES for start, category in rules):
         raise NoRules
     return rules
 
 
-def grace_ends(rules: Rules, ended_on: datetime.date) -> datetime.date:
-    """The day on which the first of a former member's data is due: coming back must be asked for before it."""
+def last_day_to_return(member: Member, *, ended_on: datetime.date, version: RuleVersion) -> datetime.date:
+    """The last day (Tokyo) on which a former member may ask to come back: the next, the first of their data is due.
+
+    Raises NoRules.
+    """
     return min(
-        kept_until(rule, ended_on)
-        for (start, category), rule in rules.items()
+        due_on(rule, ended_on) - ONE_DAY
+        for (start, category), rule in rules_for(member, version=version).items()
         if start == Start.MEMBERSHIP_ENDED and category in DATA_CATEGORIES
     )
 
@@ -121,7 +151,9 @@ def what_happens(member: Member, *, on: datetime.date, version: RuleVersion | No
     first_month = member.entity.fiscal_year_starts
     for year in sorted(living.get(Category.STATUTORY, ())):
         rule = rules.get((Start.TRANSACTION, Category.STATUTORY))
-        fates.append(_fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_end(year, first_month), year))
+        fate = _fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_end(year, first_month), year)
+        used = fate.use_ends is not None and fate.use_ends > on
+        fates.append(fate if used else dataclasses.replace(fate, stops=_ALL_STOPS))
     return fates
 
 
@@ -137,8 +169,8 @@ def _fate(
         items,
         stops,
         ground=Rule.Ground(rule.ground).label,
-        used_until=used_until(rule, started_on),
-        kept_until=kept_until(rule, started_on),
+        use_ends=use_ends(rule, started_on),
+        due_on=due_on(rule, started_on),
     )
 
 
@@ -175,10 +207,11 @@ def notice_context(notice: Notice) -> dict[str, Any]:
     """What the notices of an ending and of a return say: as it stood when they were queued, whenever they are sent."""
     on = timezone.localdate(notice.queued_at)
     version = rules_on(on)
-    ends = grace_ends(rules_for(notice.member, version=version), on)
+    fates = what_happens(notice.member, on=on, version=version)
     return {
-        "fates": what_happens(notice.member, on=on, version=version),
-        "last_day": ends - datetime.timedelta(days=1),
+        "fates": fates,
+        "law_keeps": law_keeps(fates),
+        "last_day": last_day_to_return(notice.member, ended_on=on, version=version),
         "today": on,
     }
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime
+from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.core import mail
@@ -23,6 +25,8 @@ MOST_ATTEMPTS = 13
 FIRST_PAUSE = datetime.timedelta(minutes=1)
 # Longer than any mail server may take to answer.
 LONGEST_SENDING = datetime.timedelta(minutes=10)
+# Kind of notice → what its text says beyond item and reference. Handed in by config.console, from higher apps.
+CONTEXTS: dict[str, Callable[[Notice], dict[str, Any]]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +111,14 @@ def _close(notice: Notice, state: str, failure: str) -> str:
 
 
 def rendered(notice: Notice) -> tuple[str, str]:
-    """(subject, body) of a notice in its language. It names the item, never a value."""
+    """(subject, body) of a notice in its language. It names items, never a value."""
     with translation.override(notice.language):
-        context = {
-            "item": ITEMS[notice.about].label,
+        context: dict[str, Any] = {
+            "item": ITEMS[notice.about].label if notice.about else "",
             "reference": notice.case.reference,
             "on": timezone.localtime(notice.queued_at),
         }
+        if further := CONTEXTS.get(notice.kind):
+            context |= further(notice)
         subject = render_to_string(f"notices/{notice.kind}_subject.txt", context).strip()
         return subject, render_to_string(f"notices/{notice.kind}.txt", context)

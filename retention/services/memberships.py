@@ -13,7 +13,7 @@ from access_control.models import Staff
 from members.models import Case, Member
 from members.services import membership
 from members.services.cases import hold_member, lock_case
-from retention.explaining import grace_ends, rules_for
+from retention.explaining import last_day_to_return, rules_for
 from retention.services.rules import rules_on
 
 
@@ -23,17 +23,6 @@ class GraceOver(Exception):
     def __init__(self, last: datetime.date) -> None:
         super().__init__(last.isoformat())
         self.last = last
-
-
-def last_day_to_return(member: Member) -> datetime.date | None:
-    """The last day (Tokyo) on which the former member may ask to come back; None while the membership stands.
-
-    By the rules in force today, as destruction goes. Raises NoRules.
-    """
-    if member.ended_at is None:
-        return None
-    rules = rules_for(member, version=rules_on(timezone.localdate()))
-    return grace_ends(rules, timezone.localdate(member.ended_at)) - datetime.timedelta(days=1)
 
 
 def end_membership(case: Case, *, actor: Staff, reason: str = Reason.ASKED) -> Member:
@@ -58,7 +47,10 @@ def return_to_membership(case: Case, *, actor: Staff, reason: str = Reason.CHANG
     with acting(actor, reason=reason, case=case.pk):
         locked = lock_case(case.pk, actor=actor)
         member = hold_member(locked, actor=actor)
-        last = last_day_to_return(member) if member.state == Member.State.ENDED else None
-        if last is not None and timezone.localdate(locked.arrived_at) > last:
-            raise GraceOver(last)
+        if member.state == Member.State.ENDED and member.ended_at is not None:
+            # By the rules in force today, as destruction goes.
+            ended_on, version = timezone.localdate(member.ended_at), rules_on(timezone.localdate())
+            last = last_day_to_return(member, ended_on=ended_on, version=version)
+            if timezone.localdate(locked.arrived_at) > last:
+                raise GraceOver(last)
         return membership.return_to_membership(case, actor=actor, reason=reason)

@@ -1,7 +1,9 @@
 """Notices: through the gate, by a real SMTP server, to the old and the new address, never with a value inside."""
 
 import asyncio
+import datetime
 import email
+import email.policy
 import io
 import json
 import threading
@@ -9,16 +11,21 @@ import threading
 import pytest
 from aiosmtpd.smtp import SMTP
 from django.core.management import call_command
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
+from consent.gate import Code, decide
 from consent.jobs import send_queued_notices
 from consent.models import OurRule
 from consent.services.notices import LONGEST_SENDING, MOST_ATTEMPTS, Sent, send_notices
 from members.models import ContactPoint, Notice
 from members.services.corrections import apply_correction, ask_correction
+from retention.explaining import what_happens
+from retention.models import Rule
+from retention.services.memberships import end_membership, return_to_membership
+from tests import factories
 
 OLD, NEW = "hanako.yamada@example.jp", "hanako@example.net"
 
@@ -74,6 +81,61 @@ def test_the_old_and_the_new_address_are_told_and_no_value_is_in_the_text(correc
     assert events_of(corrected.member_id).count("notice:sent") == 2
     assert events_of(corrected.member_id).count("item:used") == 2
     assert send_notices().sent == 0
+
+
+def received(inbox):
+    """(address, subject, body) of every message, as the server got it."""
+    found = []
+    for (to,), raw in inbox.messages:
+        message = email.message_from_bytes(raw.encode(), policy=email.policy.default)
+        found.append((to, message["subject"], message.get_content().replace("\r\n", "\n")))
+    return found
+
+
+@pytest.mark.parametrize(("entity", "language", "law"), [("jp", "ja", "TAX_JP"), ("sg", "en", "COMPANIES_SG")])
+def test_an_ending_and_a_return_are_told_item_by_item(agent, inbox, entity, language, law):
+    member = factories.member(member_number="T0777777", entity=entity, addressees=[])
+    factories.transaction("T0777777", ordered_on="2025-05-02")
+    ending = factories.identify(factories.case(member, agent, kind="ending"))
+    end_membership(ending, actor=agent)
+    fates = what_happens(member, on=timezone.localdate())
+    assert send_notices().sent == 1
+    back = factories.identify(factories.case(member, agent, kind="return"))
+    return_to_membership(back, actor=agent)
+    assert send_notices().sent == 1
+    (to, subject, text), (to_again, subject_again, text_again) = received(inbox)
+    assert to == to_again == OLD
+    with translation.override(language):
+        for fate in fates:
+            assert fate.items_said in text
+            assert fate.stops_said in text
+            assert str(fate.label) in text
+            assert str(fate.ground) in text
+            assert fate.kept_until.isoformat() in text
+            assert str(fate.label) in text_again
+        assert str(Rule.Ground[law].label) in text_again
+    last_day = timezone.localdate() + datetime.timedelta(days=29)
+    assert last_day.isoformat() in text
+    assert ending.reference in subject
+    assert ending.reference in text
+    assert back.reference in subject_again
+    assert back.reference in text_again
+    for body in (text, text_again):
+        assert "\n\n\n" not in body
+        for value in (OLD, "山田", "5550", "4242", "12800", "T0777777"):
+            assert value not in body
+
+
+def test_a_notice_of_an_ending_goes_out_though_everything_else_is_refused(agent, hanako, inbox):
+    """Sent after the member has come back, it still says what was so when it was written."""
+    ending = factories.identify(factories.case(hanako, agent, kind="ending"))
+    end_membership(ending, actor=agent)
+    mail = ContactPoint.objects.get(member=hanako, kind="email")
+    hanako.refresh_from_db()
+    assert decide(hanako, item="contact.email", row=mail.pk, purpose=4).code == Code.ENDED
+    return_to_membership(factories.identify(factories.case(hanako, agent, kind="return")), actor=agent)
+    assert send_notices() == Sent(sent=2, refused=0, failed=0, waiting=0)
+    assert len({subject for _to, subject, _text in received(inbox)}) == 2
 
 
 def test_the_gate_may_refuse_and_the_notice_says_so(corrected, inbox):

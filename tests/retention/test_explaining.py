@@ -9,9 +9,9 @@ from django.utils import timezone, translation
 from access_control.vault.categories import Category
 from members.services.corrections import apply_correction, ask_correction
 from retention.due import due_now
-from retention.explaining import law_keeps, notice_context, reached, what_happens, year_end
+from retention.explaining import last_day_to_return, law_keeps, notice_context, reached, what_happens, year_end
 from retention.models import Rule, RuleVersion
-from retention.services.memberships import end_membership, last_day_to_return
+from retention.services.memberships import end_membership
 from retention.services.rules import BUILT_IN, NoRules, Period, Start, built_in, publish_rules, rules_on
 from tests import factories
 
@@ -26,6 +26,12 @@ def hanako():
     for day in ("2024-04-01", "2026-03-31", "2025-04-01"):
         factories.transaction(NUMBER, ordered_on=day)
     return member
+
+
+def last_day(member):
+    """The last day to come back, by the rules in force today."""
+    ended_on = timezone.localdate(member.ended_at)
+    return last_day_to_return(member, ended_on=ended_on, version=rules_on(timezone.localdate()))
 
 
 def test_periods_reach_the_day_that_postgresql_says():
@@ -72,12 +78,14 @@ def test_every_category_says_what_stops_what_is_kept_why_and_until_when(hanako):
         ]
         assert [str(one) for one in contact.stops] == ["use", "provision to others", "advertising"]
         assert str(contact.ground) == str(Rule.Ground.PURPOSE.label)
-        assert (contact.used_until, contact.kept_until) == (on, datetime.date(2026, 3, 2))
+        assert (contact.use_ends, contact.due_on) == (on, datetime.date(2026, 3, 2))
+        # People are told the last day, inclusive.
+        assert contact.kept_until == datetime.date(2026, 3, 1)
         orders = said[Category.STATUTORY, 2025]
         assert orders.label == "statutory records, fiscal year 2025"
         assert str(orders.ground).startswith("tax law of Japan")
         # Two months after the year's end the return is due, and from then on seven years.
-        assert (orders.used_until, orders.kept_until) == (datetime.date(2027, 3, 31), datetime.date(2033, 5, 31))
+        assert (orders.use_ends, orders.due_on) == (datetime.date(2027, 3, 31), datetime.date(2033, 5, 31))
         assert "buyer's address" in [str(item) for item in orders.items]
     assert law_keeps(fates) == fates[-2:]
 
@@ -100,14 +108,14 @@ def test_no_value_is_in_what_is_said(hanako):
 def test_what_was_said_before_is_what_is_due_afterwards(agent, hanako):
     case = factories.identify(factories.case(hanako, agent, kind="ending"))
     today = timezone.localdate()
-    said = {(fate.category, fate.year): fate.kept_until for fate in what_happens(hanako, on=today)}
+    said = {(fate.category, fate.year): fate.due_on for fate in what_happens(hanako, on=today)}
     end_membership(case, actor=agent)
     due = due_now([hanako.pk], FAR, version=rules_on(today))
     assert {
         (key.category, key.generation if key.category == Category.STATUTORY else None): key.due_on for key in due
     } == said
     hanako.refresh_from_db()
-    assert {(fate.category, fate.year): fate.kept_until for fate in what_happens(hanako, on=today)} == said
+    assert {(fate.category, fate.year): fate.due_on for fate in what_happens(hanako, on=today)} == said
 
 
 def test_a_superseded_value_goes_no_later_than_what_is_said(agent, hanako, monkeypatch):
@@ -118,7 +126,7 @@ def test_a_superseded_value_goes_no_later_than_what_is_said(agent, hanako, monke
     monkeypatch.setitem(factories.RIGHT_ANSWERS, "birth_date", "1981-03-04")
     end_membership(factories.identify(factories.case(hanako, agent, kind="ending")), actor=agent)
     today = timezone.localdate()
-    said = {fate.category: fate.kept_until for fate in what_happens(hanako, on=today)}
+    said = {fate.category: fate.due_on for fate in what_happens(hanako, on=today)}
     profile = [key for key in due_now([hanako.pk], FAR, version=rules_on(today)) if key.category == Category.PROFILE]
     assert len(profile) == 2
     assert {key.due_on for key in profile} == {said[Category.PROFILE]}
@@ -129,7 +137,7 @@ def test_the_law_of_the_site_joined_says_how_long(entity):
     member = factories.member(member_number="R0000778", entity=entity, addressees=[])
     factories.transaction("R0000778", ordered_on="2025-05-02")
     (year,) = law_keeps(what_happens(member, on=factories.TODAY))
-    assert (year.year, year.kept_until) == (2025, datetime.date(2030, 12, 31))
+    assert (year.year, year.due_on) == (2025, datetime.date(2030, 12, 31))
 
 
 def test_newer_rules_move_the_dates_at_once(agent, hanako):
@@ -137,7 +145,7 @@ def test_newer_rules_move_the_dates_at_once(agent, hanako):
     case = factories.identify(factories.case(hanako, agent, kind="ending"))
     end_membership(case, actor=agent)
     hanako.refresh_from_db()
-    assert last_day_to_return(hanako) == today + datetime.timedelta(days=29)
+    assert last_day(hanako) == today + datetime.timedelta(days=29)
     publish_rules(
         {
             entity: [
@@ -155,8 +163,8 @@ def test_newer_rules_move_the_dates_at_once(agent, hanako):
         effective_on=today,
         actor=None,
     )
-    assert last_day_to_return(hanako) == today + datetime.timedelta(days=39)
-    assert {fate.kept_until for fate in what_happens(hanako, on=today) if not fate.year} == {
+    assert last_day(hanako) == today + datetime.timedelta(days=39)
+    assert {fate.due_on for fate in what_happens(hanako, on=today) if not fate.year} == {
         today + datetime.timedelta(days=40)
     }
 
@@ -175,7 +183,7 @@ def test_rules_that_forget_a_site_or_a_category_are_not_passed_over(hanako):
     publish_rules({"jp": periods}, effective_on=day, actor=None)
     fates = {fate.category: fate for fate in what_happens(hanako, on=day)}
     for forgotten in (Category.PAYMENT, Category.STATUTORY):
-        assert (fates[forgotten].kept_until, fates[forgotten].ground) == (None, "")
+        assert (fates[forgotten].due_on, fates[forgotten].ground) == (None, "")
 
 
 def test_correspondence_may_count_from_the_closing_of_its_case(hanako):
@@ -185,7 +193,7 @@ def test_correspondence_may_count_from_the_closing_of_its_case(hanako):
     publish_rules({"jp": periods}, effective_on=day, actor=None)
     fates = {fate.category: fate for fate in what_happens(hanako, on=day)}
     words = fates[Category.CORRESPONDENCE]
-    assert words.kept_until is None
+    assert words.due_on is None
     assert (words.ground, words.counted_from) == (Rule.Ground.COMPLAINT.label, Start.CASE_CLOSED.label)
 
 

@@ -15,11 +15,11 @@ from retention.due import due_now
 from retention.services.memberships import (
     GraceOver,
     end_membership,
-    last_day_to_return,
     return_to_membership,
 )
 from retention.services.rules import NoRules, rules_on
 from tests import factories
+from tests.retention.test_explaining import last_day
 
 # Later than the database's own clock, by which grants expire.
 NOON = datetime.datetime(2046, 11, 2, 3, tzinfo=datetime.UTC)
@@ -46,12 +46,11 @@ def due(member):
 
 
 def test_coming_back_takes_everything_out_of_due(agent, ended, events_of):
-    assert last_day_to_return(ended) == datetime.date(2046, 12, 1)
+    assert last_day(ended) == datetime.date(2046, 12, 1)
     assert {key.due_on for key in due(ended)} == {datetime.date(2046, 12, 2)}
     back = return_to_membership(coming_back(ended, agent), actor=agent)
     assert back.state == Member.State.ACTIVE
     assert due(back) == []
-    assert last_day_to_return(back) is None
     assert events_of(ended).count(Event.RETURNED) == 1
     assert list(Notice.objects.order_by("queued_at", "pk").values_list("kind", flat=True)) == ["ended", "returned"]
 
@@ -82,7 +81,7 @@ def test_who_comes_back_and_leaves_again_has_the_whole_grace_again(agent, ended,
     back = return_to_membership(coming_back(ended, agent), actor=agent)
     time_machine.shift(datetime.timedelta(days=20))
     again = end_membership(factories.identify(factories.case(back, agent, kind="ending")), actor=agent)
-    assert last_day_to_return(again) == datetime.date(2046, 12, 21)
+    assert last_day(again) == datetime.date(2046, 12, 21)
 
 
 def test_without_rules_no_membership_ends(agent, hanako, monkeypatch):
