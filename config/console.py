@@ -94,9 +94,10 @@ def wire() -> None:
     from members.models import Notice
     from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
     from retention.explaining import notice_context
+    from retention.panels import retention_panel
     from retention.steps import EndStep, ReturnStep
 
-    MemberAdmin.panels = (consent_panel,)
+    MemberAdmin.panels = (consent_panel, retention_panel)
     CaseAdmin.steps = (
         IdentityStep(),
         LookStep(),

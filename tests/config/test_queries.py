@@ -191,3 +191,24 @@ def test_a_member_with_many_cases_shows_the_newest_twenty(queries, agent, identi
     link = reverse("admin:members_case_changelist") + "0"
     assert (first.count(f'href="{link}'), second.count(f'href="{link}')) == (10, 20)
     assert after == before
+
+
+def test_fiscal_years_and_corrections_of_a_member_under_what_is_kept(queries, agent):
+    member = factories.member(member_number="Q0000001")
+    case = factories.identify(factories.case(member, agent, kind="ending"))
+    years = iter(range(2005, 2026))
+
+    def look():
+        page, content = queries(agent, "members_member_change", member.pk)
+        ending, table = queries(agent, "members_case_change", case.pk)
+        return (page, ending), (content.count('class="fact"'), table.count('<th scope="row">'))
+
+    facts, categories = look()[1]
+
+    def years_on_both(counted):
+        assert counted[0] - facts == counted[1] - categories
+        return counted[1] - categories
+
+    same_for_twice_as_many(
+        lambda: factories.transaction("Q0000001", ordered_on=f"{next(years)}-05-02"), look, years_on_both
+    )
