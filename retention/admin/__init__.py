@@ -1,5 +1,6 @@
 """Hands for retention, and the policy board; one module per noun."""
 
 from retention.admin.board import board_view
+from retention.admin.plans import PlanAdmin
 
-__all__ = ["board_view"]
+__all__ = ["PlanAdmin", "board_view"]

@@ -25,6 +25,8 @@ from config.messages import compile_messages
 from consent.demo import loading
 from consent.demo.people import people
 from members.models import Case, Correction, Transaction
+from retention.models import Plan
+from tests.browser import destruction
 from tests.browser.screens import Screen
 from tests.databases import own_databases
 
@@ -78,6 +80,7 @@ class Day:
     person: uuid.UUID
     account: uuid.UUID
     record: uuid.UUID
+    plans: dict[str, Plan]
 
 
 @pytest.fixture(scope="package")
@@ -96,6 +99,7 @@ def day(committed):
         person=Person.objects.get(account__username="agent2").pk,
         account=Staff.objects.get(username="agent2").pk,
         record=Transaction.objects.order_by("-ordered_on").values_list("pk", flat=True)[0],
+        plans=destruction.plans(now),
     )
     connections.close_all()
     return found

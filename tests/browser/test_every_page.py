@@ -19,6 +19,7 @@ AUDITOR, ADMINISTRATOR, RECORDS, NOBODY = "auditor", "administrator", "records",
 ALL = (AGENT, SUPERVISOR, OFFICER, AUDITOR, ADMINISTRATOR, RECORDS)
 ANSWERING = (AGENT, SUPERVISOR)
 OVERSEEING = (SUPERVISOR, OFFICER)
+DESTROYING = (SUPERVISOR, OFFICER, AUDITOR)
 PERSONNEL = (OFFICER, AUDITOR, ADMINISTRATOR)
 
 
@@ -53,6 +54,27 @@ def case(owner, stage):
 def member(owner, stage):
     """The arguments of the address of a case's member."""
     return lambda day: [day.cases[owner, stage].member_id]
+
+
+def plan(state):
+    """The arguments of the address of a plan that stands so."""
+    return lambda day: [day.plans[state].pk]
+
+
+def plan_sheets():
+    """Destruction plans, however they stand."""
+    for state in ("nothing", "waiting", "approved", "running", "finished"):
+        yield Sheet(f"plan-{state}", (OFFICER,), "retention_plan_change", plan(state), also=DESTROYING)
+    yield Sheet("plan-read", (SUPERVISOR, AUDITOR), "retention_plan_change", plan("waiting"), also=DESTROYING)
+    yield Sheet("plan-none", (AUDITOR,), "retention_plan_change", plan("waiting"), "?parked=busy", also=DESTROYING)
+    yield Sheet("plan-parked", (OFFICER,), "retention_plan_change", plan("finished"), "?sort=due", also=DESTROYING)
+    for state in ("waiting", "running", "finished"):
+        yield Sheet(f"run-{state}", (OFFICER,), "retention_plan_run", plan(state), also=DESTROYING)
+    asked = Sheet("plan-approve", (SUPERVISOR,), "retention_plan_approve", plan("waiting"), also=(OFFICER,))
+    yield asked
+    yield dataclasses.replace(asked, name="plan-approve-own", who=(OFFICER,), also=(SUPERVISOR,))
+    yield Sheet("plans", DESTROYING, "retention_plan_changelist")
+    yield Sheet("plans-waiting", (AUDITOR,), "retention_plan_changelist", query="?state=waiting", also=DESTROYING)
 
 
 def case_sheets():
@@ -151,6 +173,7 @@ SHEETS = (
         ticked="[value=tax_audit]",
         press="main form button",
     ),
+    *plan_sheets(),
     Sheet("ledger", (OFFICER, AUDITOR), "access_control_ledgerevent_changelist"),
     Sheet(
         "ledger-filtered",
@@ -236,6 +259,7 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in_page(chromium, day, address
 OTHER_ANSWERS = {
     *("logout", "jsi18n", "autocomplete", "view_on_site"),
     *("members_member_open", "members_case_act", "members_transaction_reveal"),
+    *("retention_plan_make", "retention_plan_csv"),
 }
 REGISTERS = {"entity": "jp", "person": "person", "staff": "account", "ledgerevent": "event"}
 REFUSED_TO_ALL = {
