@@ -88,8 +88,8 @@ def _days_long(days: int) -> str:
 def _attention(found: Destructions) -> list[str]:
     """What somebody must do, in sentences."""
     said = [
-        (found.unfinished, _("The run is not finished, so there is no certificate yet: %(plans)s.")),
-        (found.unverified, _("Nobody has verified this certificate: %(plans)s.")),
+        (found.unfinished, _("The run is not finished, so no certificate is issued yet: %(plans)s.")),
+        (found.unverified, _("Certified, and not verified yet: %(plans)s.")),
         (found.failed, _("The newest verification found something that does not hold: %(plans)s.")),
     ]
     sentences = [

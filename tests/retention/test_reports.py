@@ -218,7 +218,7 @@ def test_what_needs_attention_is_said_in_the_order_of_the_work(committed, as_rol
     ended(factories.member())
     plan = approved()
     run(plan)
-    assert "Nobody has verified this certificate: " + plan.reference in written("html")
+    assert "Certified, and not verified yet: " + plan.reference in written("html")
     assert len(counted().unverified) == 1
     verify(plan)
     assert "Every certificate of this month is verified" in written("html")
@@ -254,7 +254,7 @@ def test_a_run_that_is_not_finished_is_counted_and_said(committed, monkeypatch):
     found = counted()
     assert (found.lines, len(found.unfinished)) == (plan.line_count, 1)
     page = written("html")
-    assert f"The run is not finished, so there is no certificate yet: {plan.reference}." in page
+    assert f"The run is not finished, so no certificate is issued yet: {plan.reference}." in page
     assert len(rows_of(written("csv"))) == plan.line_count + 1
 
 
