@@ -2,7 +2,7 @@
 
 A line is told by its own id, its plan, its category and its dates. No id of a subject leaves (it would tell the minute
 of joining), and of correspondence no generation (it would tell the case). Memory stays flat whatever the month held:
-PostgreSQL writes the rows, plan by plan, in the order of an index, without a sort.
+PostgreSQL writes the rows, plan by plan.
 """
 
 import csv
@@ -18,17 +18,17 @@ from access_control.vault.categories import Category
 from retention.models import Start
 from retention.reports.destructions import Destructions
 
+# Labels come by position: as tables to join they would be read anew for each line.
 _LINES = """
 COPY (
   SELECT x.id, %(plan)s, (%(categories)s::text[])[x.category],
          CASE WHEN x.category <> %(correspondence)s THEN x.generation END,
-         r.site, s.label, l.started_on, l.due_on, r.ground,
+         (%(sites)s::text[])[array_position(%(rules)s::uuid[], l.rule_id)],
+         (%(start_labels)s::text[])[array_position(%(starts)s::text[], l.start::text)], l.started_on, l.due_on,
+         (%(grounds)s::text[])[array_position(%(rules)s::uuid[], l.rule_id)],
          to_char(x.destroyed_at AT TIME ZONE 'Asia/Tokyo', 'YYYY-MM-DD HH24:MI:SS'),
          greatest((x.destroyed_at AT TIME ZONE 'Asia/Tokyo')::date - l.due_on, 0)
     FROM retention_certificateline x LEFT JOIN retention_planline l ON l.plan_id = x.plan_id AND l.id = x.id
-    LEFT JOIN unnest(%(rules)s::uuid[], %(sites)s::text[], %(grounds)s::text[]) AS r (id, site, ground)
-      ON r.id = l.rule_id
-    LEFT JOIN unnest(%(starts)s::text[], %(start_labels)s::text[]) AS s (code, label) ON s.code = l.start
    WHERE x.plan_id = %(plan_id)s AND x.destroyed_at >= %(begins)s AND x.destroyed_at < %(ends)s
    ORDER BY x.id
 ) TO STDOUT (FORMAT csv, ENCODING 'UTF8')

@@ -112,7 +112,7 @@ def _attention(found: Destructions) -> list[str]:
 def _certificates(found: Destructions) -> Table:
     headings: list[Cell] = [
         *(_("certificate"), _("issued"), _("due up to"), _("planned"), _("approved")),
-        *(Figure(_("items")), Figure(_("of these in this month")), Figure(_("persons"))),
+        *(Figure(_("lines")), Figure(_("of these in this month")), Figure(_("persons"))),
         *(_("parked"), _("newest verification")),
     ]
     rows: list[list[Cell]] = [
@@ -152,7 +152,7 @@ def _verified(one: Outcome) -> str:
 
 def _total(code: str, title: str, heading: str, counted: Iterable[tuple[str, int]]) -> Table:
     rows: list[list[Cell]] = [[label, figure(n)] for label, n in counted]
-    return Table(code, title, [heading, Figure(_("items"))], rows)
+    return Table(code, title, [heading, Figure(_("lines"))], rows)
 
 
 def _by_category(found: Destructions) -> Table:
@@ -161,7 +161,7 @@ def _by_category(found: Destructions) -> Table:
         [str(Category(code).label), figure(n), figure(found.persons_by_category.get(code, 0))]
         for code, n in sorted(counted.items())
     ]
-    return Table("category", _("By category"), [_("category"), Figure(_("items")), Figure(_("persons"))], rows)
+    return Table("category", _("By category"), [_("category"), Figure(_("lines")), Figure(_("persons"))], rows)
 
 
 def _by_start(found: Destructions) -> Table:
@@ -189,7 +189,7 @@ def _days(found: Destructions) -> list[tuple[str, str, int]]:
 def _waiting(found: Destructions) -> Table:
     today = found.made_at.astimezone(TOKYO).date()
     headings: list[Cell] = [
-        *(_("why"), Figure(_("items")), Figure(_("persons"))),
+        *(_("why"), Figure(_("lines")), Figure(_("persons"))),
         *(_("due since"), Figure(_("longest past the due date")), _("parked since")),
     ]
     rows: list[list[Cell]] = [

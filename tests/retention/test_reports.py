@@ -130,7 +130,7 @@ def test_the_csv_holds_each_line_once_and_says_what_the_rows_say(committed):
         day = line.destroyed_at.astimezone(TOKYO)
         assert row[1:] == [
             plan.reference,
-            str(Category(line.category).label),
+            Category(line.category).name.lower(),
             "" if line.category == Category.CORRESPONDENCE else str(line.generation),
             planned.rule.entity.name,
             "membership ended",
