@@ -1,7 +1,10 @@
 """Importing members from JSON lines: good rows go in, bad rows go to a rejects file, nothing is repaired or echoed."""
 
+import datetime
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from django.utils import timezone
 
 from access_control.models import Entity, Staff
 from consent.services.joining import join_many
@@ -12,8 +15,8 @@ from members.services import registration
 CHUNK = 1_000
 
 
-def _parsed(line: bytes, entities: frozenset[str]) -> NewMember:
-    return parse(read_line(line), entities=entities)
+def _parsed(line: bytes, entities: frozenset[str], today: datetime.date) -> NewMember:
+    return parse(read_line(line), entities=entities, today=today)
 
 
 def import_members(
@@ -29,7 +32,7 @@ def import_members(
     With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
     """
     result = Imported()
-    entities = frozenset(Entity.objects.values_list("code", flat=True))
+    entities, today = frozenset(Entity.objects.values_list("code", flat=True)), timezone.localdate()
     chunk: list[tuple[int, NewMember]] = []
 
     def flush() -> None:
@@ -49,7 +52,7 @@ def import_members(
     for number, line in lines:
         result.read += 1
         try:
-            new = _parsed(line, entities)
+            new = _parsed(line, entities, today)
         except Rejected as rejected:
             result.rejected += 1
             rejects.add(number, rejected.faults)

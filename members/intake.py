@@ -18,6 +18,10 @@ SEXES = frozenset({"female", "male", "other"})
 FIRST_JOINING = datetime.date(2010, 6, 10)
 # Controls, and halves of a pair that stand alone: no text that a keyboard gives.
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_FORBIDDEN = {
+    "card_number": _("This field holds a card number. Card numbers are never stored."),
+    "my_number": _("This field holds an Individual Number. It is never stored."),
+}
 # The spelling of nearly every date; nothing that text() refuses is spelt so.
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CONTACT_KINDS = frozenset(ContactPoint.Kind.values)
@@ -163,12 +167,10 @@ class _Reader:
         value = value.strip()
         if len(value) > most:
             self.fault(path, "too_long", _("This field is too long."))
-        elif _NO_TEXT.search(value):
+        elif not value.isprintable() and _NO_TEXT.search(value):
             self.fault(path, "control_characters", _("This field holds control characters."))
-        elif normal_forms.holds_card_number(value):
-            self.fault(path, "card_number", _("This field holds a card number. Card numbers are never stored."))
-        elif normal_forms.holds_my_number(value):
-            self.fault(path, "my_number", _("This field holds an Individual Number. It is never stored."))
+        elif code := normal_forms.forbidden_number(value):
+            self.fault(path, code, _FORBIDDEN[code])
         else:
             if needed and not value:
                 self.fault(path, "missing", _("This field is missing."))

@@ -1,7 +1,6 @@
 """Which lookups a member is found by. A name alone finds nobody: it needs a second fact."""
 
 import uuid
-from collections.abc import Iterator
 
 from access_control.vault.categories import Category
 from access_control.vault.lookups import LookupField, Mac, mac
@@ -41,13 +40,17 @@ def _phone(value: str, country: str) -> str:
     return normal_forms.phone_on_file(value, country)[0]
 
 
-def _shared(new: NewMember, subject: uuid.UUID, mac: Mac) -> Iterator[Lookup]:
+def shared_lookups(new: NewMember, subject: uuid.UUID, *, mac: Mac = mac) -> list[Lookup]:
+    """Every other lookup of a member, each once. A batch gives its own ``mac`` (vault.lookups.hashing)."""
     country = COUNTRY_OF.get(new.entity, "JP")
+    # By hash: it is made with its field, so no two fields share one.
+    found: dict[bytes, Lookup] = {}
     second_facts: list[tuple[LookupField, str, Category]] = []
     for contact in new.contacts:
         form = _form(contact, country)
         field = LookupField.EMAIL if contact.kind in MAILS else LookupField.TELEPHONE
-        yield Lookup(field, mac(field, form), subject, Category.CONTACT)
+        hashed = mac(field, form)
+        found[hashed] = Lookup(field, hashed, subject, Category.CONTACT)
         if field is LookupField.TELEPHONE:
             second_facts.append((LookupField.NAME_AND_LAST_FOUR, form[-4:], Category.CONTACT))
     if new.birth_date:
@@ -59,10 +62,6 @@ def _shared(new: NewMember, subject: uuid.UUID, mac: Mac) -> Iterator[Lookup]:
     names = {normal_forms.name(new.name)} | ({normal_forms.kana(new.kana)} if new.kana else set())
     for field, second, category in second_facts:
         for name in names:
-            yield Lookup(field, mac(field, name, second), subject, Category.IDENTITY, category)
-
-
-def shared_lookups(new: NewMember, subject: uuid.UUID, *, mac: Mac = mac) -> list[Lookup]:
-    """Every other lookup of a member, each once. A batch gives its own ``mac`` (vault.lookups.hashing)."""
-    # A hash is made with its field, so no two fields share one.
-    return list({lookup.mac: lookup for lookup in _shared(new, subject, mac)}.values())
+            hashed = mac(field, name, second)
+            found[hashed] = Lookup(field, hashed, subject, Category.IDENTITY, category)
+    return list(found.values())

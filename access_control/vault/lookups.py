@@ -27,7 +27,8 @@ class LookupField(models.IntegerChoices):
     NAME_AND_LAST_FOUR = 7
 
 
-_HEADS = {field: bytes([field, NORMAL_FORM_VERSION]) for field in LookupField}
+# By the field's number.
+_HEADS = tuple(bytes([number, NORMAL_FORM_VERSION]) for number in range(max(LookupField) + 1))
 
 
 class Mac(Protocol):

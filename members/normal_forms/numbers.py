@@ -64,12 +64,7 @@ def holds_card_number(text: str) -> bool:
     Digits of any width belong together across white space, dashes and dots. A number begins and ends where a group of
     digits does, so one with an expiry date beside it is seen, and one in the middle of longer digits is not.
     """
-    return any(
-        _CARD.fullmatch(digits) and _passes_luhn(digits)
-        for run in _runs(text)
-        for part in _parts(run, longest=CARD_LENGTHS[-1])
-        if len(digits := "".join(part)) in CARD_LENGTHS
-    )
+    return any(map(_has_card_number, _runs(text)))
 
 
 def holds_my_number(text: str) -> bool:
@@ -78,26 +73,48 @@ def holds_my_number(text: str) -> bool:
     They are read as for a card; beside other digits they must stand in groups of equal length, because two telephone
     numbers in a row hold twelve digits of some kind nearly always.
     """
+    return any(map(_has_my_number, _runs(text)))
+
+
+def forbidden_number(text: str) -> str:
+    """What must not be stored and stands in ``text``: "card_number", "my_number", or "" for neither."""
+    runs = _runs(text)
+    if any(map(_has_card_number, runs)):
+        return "card_number"
+    return "my_number" if any(map(_has_my_number, runs)) else ""
+
+
+def _has_card_number(run: list[str]) -> bool:
+    return any(
+        _CARD.fullmatch(digits) and _passes_luhn(digits)
+        for part in _parts(run, longest=CARD_LENGTHS[-1])
+        if len(digits := "".join(part)) in CARD_LENGTHS
+    )
+
+
+def _has_my_number(run: list[str]) -> bool:
     return any(
         len(digits := "".join(part)) == MY_NUMBER_LENGTH
         and (part == run or len({len(group) for group in part}) == 1)
         and _passes_my_number(digits)
-        for run in _runs(text)
         for part in _parts(run, longest=MY_NUMBER_LENGTH)
     )
 
 
-def _runs(text: str) -> Iterator[list[str]]:
+def _runs(text: str) -> list[list[str]]:
     """The digits of ``text`` that only separators divide, in ASCII, as the groups in which they stand."""
     # Nearly every field of an import ends at one of these two. One letter folds to two digits at most (⑫ to 12).
     if 2 * len(text) < MY_NUMBER_LENGTH:
-        return
-    text = text if text.isascii() and text.isprintable() else plain(text)
+        return []
+    if not (text.isascii() and text.isprintable()):
+        text = plain(text)
     if not _LONG_RUN.search(text):
-        return
+        return []
+    runs = []
     for plus, run in _RUN.findall(text):
         groups = ["".join(str(unicodedata.decimal(digit)) for digit in group) for group in re.findall(r"\d+", run)]
-        yield groups[1:] if plus else groups
+        runs.append(groups[1:] if plus else groups)
+    return runs
 
 
 def _parts(groups: list[str], *, longest: int) -> Iterator[list[str]]:

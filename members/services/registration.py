@@ -7,8 +7,10 @@ without rows; a second try finds the claimed subject by its member number and go
 import dataclasses
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from django.db import connection
 
 from access_control.copying import copy_rows
 from access_control.ids import new_id
@@ -31,16 +33,6 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
-# The columns in clear of a new row, in the order in which it is entered; the sealed ones follow. The rest is empty.
-_COLUMNS: dict[type[Any], list[str]] = {
-    Member: ["id", "entity", "state", "joined_on", "last_used_on"],
-    ContactPoint: ["id", "member", "kind", "well_formed"],
-    Addressee: ["id", "member"],
-    PaymentMeans: ["id", "member", "kind"],
-}
-_SEALED = {
-    model: [field for field in model._meta.concrete_fields if isinstance(field, SealedField)] for model in _COLUMNS
-}
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
 
 
@@ -105,7 +97,7 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     results: dict[int, Registration] = {}
 
     # 1. Whoever is there already, or stands twice in this batch, is compared.
-    known = set(Member.objects.filter(pk__in=subjects).values_list("pk", flat=True))
+    known = _registered(subjects)
     first_at: dict[uuid.UUID, int] = {}
     for position, subject in enumerate(subjects):
         if subject not in known:
@@ -140,6 +132,13 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     return [results[position] for position in range(len(news))]
 
 
+def _registered(subjects: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those who are members already. One array: ``pk__in`` takes as long as the square of its length."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id FROM {Member._meta.db_table} WHERE id = ANY(%s)", [list(subjects)])
+        return {row[0] for row in cursor.fetchall()}
+
+
 def _compared(subject: uuid.UUID, stored: NewMember, new: NewMember) -> Registration:
     differing = tuple(stored.differences(new))
     return Registration(CONFLICT if differing else UNCHANGED, subject, differing)
@@ -154,7 +153,8 @@ def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac)
         if _has(new, category)
     ]
     with new_ring() as ring:
-        orphans = {ref.subject for ref in set(refs) - add_keys(ring, refs)}
+        made = add_keys(ring, refs)
+        orphans = {ref.subject for ref in refs if ref not in made} if len(made) < len(refs) else set()
         if orphans:
             event = act.record(Event.COMPARED, count=len(orphans))
             add_fetched(ring, orphans, DATA_CATEGORIES, event=event)
@@ -162,24 +162,59 @@ def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac)
             [lookup for subject, new in people for lookup in shared_lookups(new, subject, mac=mac)],
             version=NORMAL_FORM_VERSION,
         )
-        rows: dict[type[Any], list[list[Any]]] = {model: [] for model in _COLUMNS}
-        for subject, new in people:
-            active = Member.State.ACTIVE.value
-            clear = [subject, new.entity, active, new.joined_on, new.last_used_on]
-            rows[Member].append(clear + ring.blobs(new, _SEALED[Member], row=subject, subject=subject))
-            for contact in new.contacts:
-                clear = [row := new_id(), subject, contact.kind, contact.well_formed]
-                rows[ContactPoint].append(clear + ring.blobs(contact, _SEALED[ContactPoint], row=row, subject=subject))
-            for addressee in new.addressees:
-                clear = [row := new_id(), subject]
-                rows[Addressee].append(clear + ring.blobs(addressee, _SEALED[Addressee], row=row, subject=subject))
-            for means in new.payment_means:
-                clear = [row := new_id(), subject, means.kind]
-                rows[PaymentMeans].append(clear + ring.blobs(means, _SEALED[PaymentMeans], row=row, subject=subject))
-    for model, clear_columns in _COLUMNS.items():
-        if rows[model]:
-            copy_rows(model, [*clear_columns, *(field.name for field in _SEALED[model])], rows[model])
+        # Each row is sealed when its turn comes, while the database is busy with those before it.
+        for model, clear in _CLEAR.items():
+            names = [*clear, *(field.name for field in _SEALED[model])]
+            copy_rows(model, names, _ROWS[model](people, ring))
     act.record_each(Event.REGISTERED, [subject for subject, _new in people])
+
+
+# The columns in clear of a new row, in the order in which it is entered; the sealed ones follow. The rest is empty.
+_CLEAR: dict[type[Any], list[str]] = {
+    Member: ["id", "entity", "state", "joined_on", "last_used_on"],
+    ContactPoint: ["id", "member", "kind", "well_formed"],
+    Addressee: ["id", "member"],
+    PaymentMeans: ["id", "member", "kind"],
+}
+_SEALED = {
+    model: [field for field in model._meta.concrete_fields if isinstance(field, SealedField)] for model in _CLEAR
+}
+_People = Sequence[tuple[uuid.UUID, NewMember]]
+
+
+def _member_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:
+    sealed, active = _SEALED[Member], Member.State.ACTIVE.value
+    for subject, new in people:
+        clear = [subject, new.entity, active, new.joined_on, new.last_used_on]
+        yield clear + ring.blobs(new, sealed, row=subject, subject=subject)
+
+
+def _contact_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:
+    sealed = _SEALED[ContactPoint]
+    for subject, new in people:
+        for contact in new.contacts:
+            row = new_id()
+            clear = [row, subject, contact.kind, contact.well_formed]
+            yield clear + ring.blobs(contact, sealed, row=row, subject=subject)
+
+
+def _addressee_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:
+    sealed = _SEALED[Addressee]
+    for subject, new in people:
+        for addressee in new.addressees:
+            row = new_id()
+            yield [row, subject, *ring.blobs(addressee, sealed, row=row, subject=subject)]
+
+
+def _means_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:
+    sealed = _SEALED[PaymentMeans]
+    for subject, new in people:
+        for means in new.payment_means:
+            row = new_id()
+            yield [row, subject, means.kind, *ring.blobs(means, sealed, row=row, subject=subject)]
+
+
+_ROWS = {Member: _member_rows, ContactPoint: _contact_rows, Addressee: _addressee_rows, PaymentMeans: _means_rows}
 
 
 def _has(new: NewMember, category: Category) -> bool:
