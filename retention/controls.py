@@ -1,5 +1,221 @@
-"""This app's controls: retention and destruction (P7)."""
+"""This app's controls: retention and destruction (P7). Each asks the facts by SQL of its own, not ``retention.due``."""
 
-from access_control.controls import Control
+import datetime
 
-CONTROLS: tuple[Control, ...] = ()
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from access_control.controls import MOST_ROWS, Control, Measured, queried, tallied
+from access_control.vault import store
+from access_control.vault.seal import KeyRef
+from retention.models import CertificateLine
+
+# "Without delay": a week for the plan, its approval, the run and its verification.
+WITHOUT_DELAY = datetime.timedelta(days=7)
+STALLED = datetime.timedelta(hours=1)
+WINDOW = datetime.timedelta(days=30)
+_IN_FORCE = "(SELECT id FROM retention_ruleversion WHERE effective_on <= %s ORDER BY effective_on DESC LIMIT 1)"
+_FREE = (
+    " AND NOT EXISTS (SELECT FROM retention_legalhold h WHERE h.member_id = m.id AND h.lifted_at IS NULL)"
+    " AND NOT EXISTS (SELECT FROM members_case c WHERE c.member_id = m.id AND c.state = 'open')"
+)
+
+
+def _past_due(now: datetime.datetime) -> Measured:
+    """Former members, and members with superseded values, whose date passed more than a week ago; oldest first."""
+    today, late = timezone.localdate(now), timezone.localdate(now) - WITHOUT_DELAY
+    return queried(
+        "SELECT id || ' ' || min(due_on) FROM ("
+        "  SELECT m.id, ((m.ended_at AT TIME ZONE 'Asia/Tokyo')::date"
+        "           + make_interval(months => r.keep_months, days => r.keep_days))::date AS due_on"
+        "    FROM members_member m JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'"
+        f"   WHERE r.version_id = {_IN_FORCE} AND m.state = 'ended' AND m.number IS NOT NULL {_FREE}"
+        "  UNION ALL"
+        "  SELECT m.id, ((k.decided_at AT TIME ZONE 'Asia/Tokyo')::date"
+        "           + make_interval(months => r.keep_months, days => r.keep_days))::date"
+        "    FROM members_correction k JOIN members_member m ON m.id = k.member_id JOIN retention_rule r"
+        "      ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = k.superseded_category"
+        f"   WHERE r.version_id = {_IN_FORCE} AND k.state = 'applied' AND m.state = 'active' {_FREE}"
+        "     AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE (x.subject, x.category, x.generation)"
+        "                      = (m.id, k.superseded_category, k.superseded_generation))"
+        ") AS late WHERE due_on < %s GROUP BY id ORDER BY min(due_on)",
+        [today, today, late],
+    )
+
+
+def _kept_too_long(now: datetime.datetime) -> Measured:
+    """Fiscal years of transactions that are still on file more than a week after the law lets them go."""
+    today, late = timezone.localdate(now), timezone.localdate(now) - WITHOUT_DELAY
+    return queried(
+        "SELECT DISTINCT t.fiscal_year || ' ' || m.entity_id FROM members_transaction t"
+        "  JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
+        "  JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'"
+        f" WHERE r.version_id = {_IN_FORCE} {_FREE}"
+        "   AND (make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1) - 1"
+        "        + make_interval(months => r.keep_months, days => r.keep_days))::date < %s ORDER BY 1",
+        [today, late],
+    )
+
+
+def _destroyed_early(now: datetime.datetime) -> Measured:
+    return queried(
+        "SELECT x.id FROM retention_certificateline x JOIN retention_planline l ON l.id = x.id"
+        "  JOIN retention_plan p ON p.id = x.plan_id"
+        # In a demo a plan may be for a day to come; then the plan's day counts.
+        " WHERE l.due_on > greatest((x.destroyed_at AT TIME ZONE 'Asia/Tokyo')::date, p.as_of) ORDER BY 1"
+    )
+
+
+def _without_a_rule(now: datetime.datetime) -> Measured:
+    return queried(
+        "SELECT e.code || ' ' || c FROM access_control_entity e CROSS JOIN generate_series(1, 7) AS c"
+        " WHERE NOT EXISTS (SELECT FROM retention_rule r WHERE r.entity_id = e.code AND r.category = c"
+        f"   AND r.version_id = {_IN_FORCE}) ORDER BY 1",
+        [timezone.localdate(now)],
+    )
+
+
+_NEWEST = (
+    "SELECT DISTINCT ON (p.id) p.id, p.reference, r.finished_at, v.failed_count FROM retention_plan p"
+    "  JOIN retention_run r ON r.plan_id = p.id LEFT JOIN retention_verification v ON v.plan_id = p.id"
+    " WHERE r.finished_at IS NOT NULL ORDER BY p.id, v.id DESC"
+)
+
+
+def _failed_verification(now: datetime.datetime) -> Measured:
+    return queried(f"SELECT reference FROM ({_NEWEST}) AS newest WHERE failed_count > 0 ORDER BY 1")
+
+
+def _unverified(now: datetime.datetime) -> Measured:
+    return queried(
+        f"SELECT reference FROM ({_NEWEST}) AS newest WHERE failed_count IS NULL AND finished_at < %s ORDER BY 1",
+        [now - WITHOUT_DELAY],
+    )
+
+
+def _stalled(now: datetime.datetime) -> Measured:
+    return queried(
+        "SELECT p.reference FROM retention_run r JOIN retention_plan p ON p.id = r.plan_id"
+        " WHERE r.finished_at IS NULL AND r.seen_at < %s ORDER BY 1",
+        [now - STALLED],
+    )
+
+
+def _revived(now: datetime.datetime) -> Measured:
+    """Keys that the certificates of the last 30 days call destroyed, and that the vault holds."""
+    lines = CertificateLine.objects.filter(destroyed_at__gt=now - WINDOW).order_by("subject")
+    found: list[str] = []
+    figure, batch = 0, []
+    for line in lines.values_list("subject", "category", "generation", "id").iterator(chunk_size=5_000):
+        batch.append(line)
+        if len(batch) == 5_000:
+            figure, batch = figure + _alive_among(batch, found), []
+    return Measured(figure + _alive_among(batch, found), found[:MOST_ROWS])
+
+
+def _alive_among(lines: list[tuple[object, ...]], found: list[str]) -> int:
+    living = {key.ref for key in store.left(sorted({line[0] for line in lines}))} if lines else set()  # type: ignore[type-var]
+    alive = [str(line[3]) for line in lines if KeyRef(*line[:3]) in living]  # type: ignore[arg-type]
+    found += alive[:MOST_ROWS]
+    return len(alive)
+
+
+def _parked(now: datetime.datetime) -> Measured:
+    return tallied(
+        "SELECT p.reason, count(*) FROM retention_parked p WHERE p.at > %s GROUP BY 1 ORDER BY 2 DESC", [now - WINDOW]
+    )
+
+
+CONTROLS: tuple[Control, ...] = (
+    Control(
+        "P7_A0",
+        "past_due",
+        _("persons with data more than a week past its date"),
+        _past_due,
+        why=_("Neither a legal hold nor an open case stands in the way; the oldest date comes first."),
+        rows_are=_("persons, and the date of the oldest"),
+    ),
+    Control(
+        "P7_A0",
+        "stalled_runs",
+        _("destruction runs that have stopped half-way"),
+        _stalled,
+        why=_("A run without a sign of life for an hour is begun again with run_purge; it goes on where it was."),
+        rows_are=_("destruction plans"),
+    ),
+    Control(
+        "P7_A0",
+        "parked",
+        _("items that runs left as they were, 30 days"),
+        _parked,
+        tally=True,
+        why=_("Each was due when it was planned and not when its turn came; a later plan takes it up."),
+        rows_are=_("reasons"),
+    ),
+    Control(
+        "P7_A0",
+        "orders",
+        _("orders to recipients to destroy"),
+        why=_("Recipients cannot be given orders from this console yet."),
+    ),
+    Control(
+        "P7_A1",
+        "kept_too_long",
+        _("fiscal years kept longer than the law demands"),
+        _kept_too_long,
+        why=_("What the law keeps is destroyed by fiscal year, within a week of its last day."),
+        rows_are=_("fiscal years and sites"),
+    ),
+    Control(
+        "P7_A1",
+        "destroyed_early",
+        _("items destroyed before their date"),
+        _destroyed_early,
+        why=_("The certificate's time is compared with the date in the plan."),
+        rows_are=_("certificate lines"),
+    ),
+    Control(
+        "P7_A2",
+        "without_rule",
+        _("categories of data without a published period"),
+        _without_a_rule,
+        why=_("For every site and category the rules in force say how long data is used and kept."),
+        rows_are=_("sites and categories"),
+    ),
+    Control(
+        "P7_A3",
+        "contractors",
+        _("what contractors keep"),
+        why=_("Contractors' copies are not on record here yet."),
+    ),
+    Control(
+        "P7_B1",
+        "paper",
+        _("paper past its date"),
+        why=_("The register of paper and media is not there yet."),
+    ),
+    Control(
+        "P7_B2",
+        "failed_verification",
+        _("certificates whose verification failed"),
+        _failed_verification,
+        why=_("The newest verification of each finished run counts; verify_purge makes one."),
+        rows_are=_("destruction plans"),
+    ),
+    Control(
+        "P7_B2",
+        "unverified",
+        _("finished runs that nobody verified within a week"),
+        _unverified,
+        why=_("What was destroyed is looked at by code that shares nothing with the code that destroyed."),
+        rows_are=_("destruction plans"),
+    ),
+    Control(
+        "P7_B2",
+        "revived",
+        _("keys alive that a certificate calls destroyed, 30 days"),
+        _revived,
+        why=_("The vault is asked by itself: a key put back would make a destroyed value readable again."),
+        rows_are=_("certificate lines"),
+    ),
+)

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from access_control.management.console import ConsoleCommand, bad_usage
 from consent.demo import loading
 from members.models import Member
+from retention import demo as of_retention
 
 
 class Command(ConsoleCommand):
@@ -42,6 +43,8 @@ class Command(ConsoleCommand):
                 demo = loading.load(
                     members, seed=seed, now=timezone.now(), progress=lambda rows: bar.advance(task, rows)
                 )
+        # Also over a demo of an earlier version, which has no rules yet.
+        of_retention.load(timezone.now())
         lines = [f"{demo.members} members"]
         lines += [f"{account.role:14} {account.username:14} {account.password}" for account in demo.accounts]
         self.answer(dataclasses.asdict(demo), "\n".join(lines), as_json=json)
