@@ -1,6 +1,7 @@
 """This app's controls: retention and destruction (P7). Each asks the facts by SQL of its own, not ``retention.due``."""
 
 import datetime
+import uuid
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -105,7 +106,8 @@ def _revived(now: datetime.datetime) -> Measured:
     """Keys that the certificates of the last 30 days call destroyed, and that the vault holds."""
     lines = CertificateLine.objects.filter(destroyed_at__gt=now - WINDOW).order_by("subject")
     found: list[str] = []
-    figure, batch = 0, []
+    batch: list[tuple[uuid.UUID, int, int, uuid.UUID]] = []
+    figure = 0
     for line in lines.values_list("subject", "category", "generation", "id").iterator(chunk_size=5_000):
         batch.append(line)
         if len(batch) == 5_000:
@@ -113,9 +115,9 @@ def _revived(now: datetime.datetime) -> Measured:
     return Measured(figure + _alive_among(batch, found), found[:MOST_ROWS])
 
 
-def _alive_among(lines: list[tuple[object, ...]], found: list[str]) -> int:
-    living = {key.ref for key in store.left(sorted({line[0] for line in lines}))} if lines else set()  # type: ignore[type-var]
-    alive = [str(line[3]) for line in lines if KeyRef(*line[:3]) in living]  # type: ignore[arg-type]
+def _alive_among(lines: list[tuple[uuid.UUID, int, int, uuid.UUID]], found: list[str]) -> int:
+    living = {key.ref for key in store.left(sorted({line[0] for line in lines}))} if lines else set()
+    alive = [str(line[3]) for line in lines if KeyRef(*line[:3]) in living]
     found += alive[:MOST_ROWS]
     return len(alive)
 
@@ -154,7 +156,7 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control(
         "P7_A0",
-        "orders",
+        "destruction_orders",
         _("orders to recipients to destroy"),
         why=_("Recipients cannot be given orders from this console yet."),
     ),

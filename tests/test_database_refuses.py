@@ -27,12 +27,17 @@ from consent.services.doors import provide
 from members.models import Addressee, ContactPoint, Member
 from members.services.cases import add_note
 from members.services.corrections import apply_correction, ask_correction
+from retention.models import Verification
+from retention.services.holds import place_legal_hold
+from retention.services.purging import run_plan
+from retention.services.verifying import verify_plan
 from tests import factories
 from tests.conftest import ALIASES
 from tests.databases import become, clone, credentials, drop, point_at
+from tests.retention.conftest import approved, ended
 
 # SQLSTATEs: PostgreSQL's own, then the console's and the vault's.
-PRIVILEGE, CHECK, UNIQUE, ALWAYS, NO_UUID = "42501", "23514", "23505", "428C9", "22P02"
+PRIVILEGE, CHECK, UNIQUE, ALWAYS, NO_UUID, NOT_NULL = "42501", "23514", "23505", "428C9", "22P02", "23502"
 NO_ACTOR, APPENDED, IMMUTABLE, UNANNOUNCED = "CA001", "CA002", "CA003", "CA004"
 # Shaped like a sealed value and like a wrapped key, so that only the guard in question refuses them.
 BLOB, WRAPPED = "\\x0101" + "00" * 68, "\\x" + "00" * 61
@@ -99,6 +104,7 @@ def _populate():
         engagement=engagement.pk,
         reference=SubjectReference.objects.get(member=hanako).pk,
         alive=KeyRef(hanako.pk, 1, 1),
+        plan=_plan(factories.staff("officer")),
         frozen=KeyRef(hanako.pk, 3, 1),
         fence=KeyRef(hanako.pk, 4, 1),
     )
@@ -122,6 +128,9 @@ def world(django_db_setup, django_db_blocker):
             store.freeze([made.frozen.subject], [made.frozen.category], hold=True)
             become("purger")
             store.destroy([(made.fence, uuid.uuid4())], plan_hash=b"\x02" * 32)
+            run_plan(made.plan)
+            become("reader")
+            verify_plan(made.plan)
         finally:
             become("app")
             connections.close_all()
@@ -156,6 +165,17 @@ def cursor_as(world):
                 yield cursor
 
     return cursor_of
+
+
+def _plan(officer):
+    """An approved plan of two members: one is destroyed, one is held before its turn comes; a third is left out."""
+    _gone, held, left_out = (
+        ended(factories.member(member_number=f"R100000{n}", login_id=f"refuses1{n}")) for n in range(3)
+    )
+    place_legal_hold(left_out, ground="litigation", actor=officer)
+    plan = approved()
+    place_legal_hold(held, ground="authority", actor=officer)
+    return plan
 
 
 def refused(cursor, statement, parameters=(), *, code):
@@ -247,13 +267,14 @@ def test_the_app_deletes_no_row_of_ours(cursor_as):
             refused(cursor, f"TRUNCATE public.{model._meta.db_table} CASCADE", code=PRIVILEGE)
 
 
-def test_the_reader_changes_nothing(cursor_as):
+def test_the_reader_changes_nothing_and_adds_only_what_it_verified(cursor_as):
     with cursor_as("reader") as cursor:
         for model in OWN:
             table = model._meta.db_table
             for statement in writes(a_column(cursor, table), table):
                 refused(cursor, statement, code=PRIVILEGE)
-            refused(cursor, f"INSERT INTO public.{table} DEFAULT VALUES", code=PRIVILEGE)
+            code = NOT_NULL if model is Verification else PRIVILEGE
+            refused(cursor, f"INSERT INTO public.{table} DEFAULT VALUES", code=code)
 
 
 def test_the_restore_epoch_is_not_the_apps_to_set(cursor_as):
@@ -306,7 +327,7 @@ def test_adding_and_removing_rows_needs_an_actor_too(cursor_as, world):
     with cursor_as("purger", settings_first=()) as cursor:
         refused(cursor, "DELETE FROM public.members_contactpoint", code=NO_ACTOR)
         cursor.execute("SET LOCAL console.actor = 'system'")
-        cursor.execute("DELETE FROM public.members_contactpoint")
+        cursor.execute("DELETE FROM public.members_contactpoint WHERE member_id = %s", [world.hanako])
         assert cursor.rowcount == 3
 
 

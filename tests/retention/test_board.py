@@ -28,9 +28,13 @@ from consent.models import (
 from consent.policy_text import CLAUSES
 from consent.services.doors import provide, reveal
 from members.models import Case, ContactPoint, Suspension
-from members.services.corrections import ask_correction
+from members.services.cases import close_case
+from members.services.corrections import apply_correction, ask_correction
 from retention.board import CONTROLS, board, standing
+from retention.services.holds import lift_legal_hold, place_legal_hold
+from retention.services.rules import built_in, publish_rules
 from tests import factories
+from tests.retention.conftest import approved, ended, run, verify
 
 
 def violated(now=None):
@@ -326,6 +330,8 @@ def test_what_the_basis_covers_is_no_violation(hanako):
 
 def test_an_account_at_a_company_that_the_text_does_not_name(agent):
     elsewhere = Entity.objects.create(code="vn", name="Another office")
+    # Its members' data would have no period either; that is another sentence.
+    publish_rules({"vn": built_in()["sg"], **built_in()}, effective_on=timezone.localdate(), actor=None)
     factories.staff("agent", entity=elsewhere)
     assert violated() == {"other_entities"}
 
@@ -365,3 +371,78 @@ def test_the_command_prints_the_board_and_its_exit_status_tells(identified):
     with pytest.raises(SystemExit) as exit:
         call_command("policy_board", stdout=io.StringIO())
     assert exit.value.code == 1
+
+
+# Retention and destruction (P7)
+
+
+def test_data_past_its_date(hanako):
+    ended(hanako, ago=datetime.timedelta(days=36))
+    assert violated() == set()
+    assert violated(timezone.now() + datetime.timedelta(days=3)) == {"past_due"}
+
+
+def test_a_superseded_value_past_its_date(identified):
+    row = ContactPoint.objects.get(member=identified.member, kind="email")
+    wish = ask_correction(identified, item="contact.email", row=row.pk, text="x@example.net", actor=identified.owner)
+    apply_correction(wish, actor=identified.owner)
+    close_case(identified, outcome="done", actor=identified.owner)
+    assert violated() == set()
+    assert violated(timezone.now() + datetime.timedelta(days=39)) == {"past_due"}
+
+
+def test_a_hold_or_an_open_case_explains_why_it_is_still_there(hanako, officer, agent):
+    ended(hanako)
+    hold = place_legal_hold(hanako, ground="litigation", actor=officer)
+    assert violated() == set()
+    lift_legal_hold(hold, actor=officer)
+    assert violated() == {"past_due"}
+    factories.case(hanako, agent)
+    assert violated() == set()
+
+
+def test_books_kept_longer_than_the_law_demands():
+    factories.member(member_number="BOARD1", login_id="board1")
+    factories.transaction("BOARD1", ordered_on="2015-05-01")
+    assert violated() == {"kept_too_long"}
+
+
+def test_a_site_whose_data_has_no_period():
+    Entity.objects.create(code="vn", name="Another office")
+    assert violated() == {"without_rule"}
+
+
+def test_a_run_that_stopped_and_one_that_nobody_verified(committed, as_role):
+    ended(factories.member())
+    run(approved())
+    assert violated() == set()
+    assert violated(timezone.now() + datetime.timedelta(days=8)) == {"unverified"}
+    with as_role("owner") as cursor:
+        cursor.execute("UPDATE retention_run SET finished_at = NULL, seen_at = now() - interval '2 hours'")
+    assert violated() == {"stalled_runs"}
+
+
+def test_a_verification_that_failed_and_a_key_put_back(committed, as_role):
+    member = ended(factories.member())
+    plan = approved()
+    run(plan)
+    assert (verify(plan).failed_count, violated()) == (0, set())
+    with as_role("owner", "vault") as cursor:
+        cursor.execute("ALTER TABLE vault_key DISABLE TRIGGER ALL")
+        cursor.execute(
+            "UPDATE vault_key SET wrapped = decode(repeat('00', 61), 'hex'), destroyed_at = NULL,"
+            " certificate_line = NULL, plan_hash = NULL WHERE subject = %s AND category = 1",
+            [member.pk],
+        )
+    assert violated() == {"revived"}
+    assert verify(plan).failed_count == 2
+    assert violated() == {"revived", "failed_verification"}
+
+
+def test_what_was_destroyed_before_its_date(committed, as_role):
+    ended(factories.member())
+    run(approved())
+    with as_role("owner") as cursor:
+        cursor.execute("ALTER TABLE retention_planline DISABLE TRIGGER append_only")
+        cursor.execute("UPDATE retention_planline SET due_on = due_on + 90 WHERE category = 1")
+    assert violated() == {"destroyed_early"}
