@@ -27,6 +27,7 @@ from consent.demo.people import people
 from members.models import Case, Correction, Transaction
 from retention.models import Plan
 from tests.browser import destruction
+from tests.browser.memberships import membership_cases
 from tests.browser.screens import Screen
 from tests.databases import own_databases
 
@@ -92,8 +93,10 @@ def day(committed):
     cases = {}
     for case in Case.objects.select_related("owner").order_by("pk"):
         cases.setdefault((case.owner.username, stage(case, corrections.get(case.pk))), case)
+    rows = list(people(MEMBERS, seed=SEED, today=timezone.localdate(now)))
+    cases |= {("agent", word): case for word, case in membership_cases(rows, username="agent").items()}
     found = Day(
-        rows=list(people(MEMBERS, seed=SEED, today=timezone.localdate(now))),
+        rows=rows,
         cases=cases,
         event=LedgerEvent.objects.order_by("-sequence").values_list("pk", flat=True)[0],
         person=Person.objects.get(account__username="agent2").pk,

@@ -85,11 +85,17 @@ def case_sheets():
         (AGENT, "inquiry"),
         (AGENT, "pending"),
         (AGENT, "closed"),
+        (AGENT, "ending"),
+        (AGENT, "ended"),
+        (AGENT, "returning"),
         (AGENT2, "identified"),
         (AGENT2, "corrected"),
     ):
         yield Sheet(f"case-{stage}", (owner,), "members_case_change", case(owner, stage), also=OVERSEEING)
-    for stage in ("fresh", "pending", "closed"):
+    for stage in ("undecided", "late"):
+        shown = Sheet(f"case-{stage}", (AGENT,), "members_case_change", case(AGENT, stage), also=OVERSEEING)
+        yield dataclasses.replace(shown, refused=True)
+    for stage in ("fresh", "pending", "closed", "ended"):
         yield Sheet(f"case-overseen-{stage}", OVERSEEING, "members_case_change", case(AGENT, stage), also=(AGENT,))
     yield Sheet("case-of-another", (AGENT,), "members_case_change", case(AGENT2, "fresh"), status=404)
 
@@ -101,6 +107,7 @@ def case_sheets():
     yield dataclasses.replace(alone, refused=True)
     yield pressed("identity-no-date", "fresh", "#step-identity form button", birth_date="2月30日", last_four="1234")
     yield pressed("note-with-card", "fresh", "aside form button", text="4242 4242 4242 4242")
+    yield pressed("ending-unheard", "ending", "#step-ending form button")
     yield pressed("correction-malformed", "pending", "#step-correction form.form-grid button", value="@")
     yield pressed("revealed", "pending", "button[name=target][value$=':kana']")
     # A purpose that the page does not offer, and for which the company's own rule keeps this item from use.
@@ -155,6 +162,8 @@ SHEETS = (
     Sheet("cases-none", (AGENT,), "members_case_changelist", query="?q=0000-0000", also=OVERSEEING),
     Sheet("members", ANSWERING, "members_member_changelist"),
     Sheet("member", (AGENT,), "members_member_change", member(AGENT, "pending")),
+    Sheet("member-ended", (AGENT,), "members_member_change", member(AGENT, "ended")),
+    Sheet("history-ended", (AGENT,), "members_member_history", member(AGENT, "ended")),
     Sheet("member-corrected", (AGENT2,), "members_member_change", member(AGENT2, "corrected")),
     Sheet("history", (AGENT2,), "members_member_history", member(AGENT2, "corrected")),
     Sheet("board", (OFFICER, AUDITOR), "policy_board"),
