@@ -14,4 +14,6 @@ class Event(models.TextChoices):
     PLAN_READ = "plan:read", _("destruction plan read")
     RUN_BEGUN = "run:begun", _("destruction run begun")
     DATA_DESTROYED = "data:destroyed", _("data destroyed")
+    CERTIFICATE_TAKEN = "certificate:taken", _("certificate taken out")
+    CERTIFICATE_SEARCHED = "certificate:searched", _("lines of a person looked up in a certificate")
     RUN_FINISHED = "run:finished", _("destruction run finished")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -75,6 +76,16 @@ def plan_sheets():
     yield dataclasses.replace(asked, name="plan-approve-own", who=(OFFICER,), also=(SUPERVISOR,))
     yield Sheet("plans", DESTROYING, "retention_plan_changelist")
     yield Sheet("plans-waiting", (AUDITOR,), "retention_plan_changelist", query="?state=waiting", also=DESTROYING)
+
+
+def certificate_sheets():
+    """Certificates, and the lines of a person in one."""
+    yield Sheet("certificates", DESTROYING, "retention_certificate_changelist")
+    whole = Sheet("certificate", DESTROYING, "retention_certificate_change", plan("finished"))
+    yield whole
+    asked = dataclasses.replace(whole, who=(OFFICER,), also=DESTROYING, press="#find form button")
+    yield dataclasses.replace(asked, name="certificate-find-nobody", typed={"#id_who": "0000-0000"})
+    yield dataclasses.replace(asked, name="certificate-find", typed={"#id_who": str(uuid.UUID(int=1))})
 
 
 def case_sheets():
@@ -183,6 +194,7 @@ SHEETS = (
         press="main form button",
     ),
     *plan_sheets(),
+    *certificate_sheets(),
     Sheet("ledger", (OFFICER, AUDITOR), "access_control_ledgerevent_changelist"),
     Sheet(
         "ledger-filtered",
@@ -269,6 +281,7 @@ OTHER_ANSWERS = {
     *("logout", "jsi18n", "autocomplete", "view_on_site"),
     *("members_member_open", "members_case_act", "members_transaction_reveal"),
     *("retention_plan_make", "retention_plan_csv"),
+    *("retention_certificate_find", "retention_certificate_file", "retention_certificate_key"),
 }
 REGISTERS = {"entity": "jp", "person": "person", "staff": "account", "ledgerevent": "event"}
 REFUSED_TO_ALL = {

@@ -1,0 +1,54 @@
+"""Forms of this app's pages."""
+
+import re
+import uuid
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from access_control import policies
+from access_control.models import Staff
+from members.forms import CarefulForm
+from members.models import Case
+from members.normal_forms import holds_card_number, holds_my_number
+
+_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_REFERENCE = re.compile(r"[0-9A-Z]{4}-?[0-9A-Z]{4}")
+
+
+def _forbidden(text: str) -> bool:
+    """A card number or an Individual Number; the digits of an id are neither."""
+    return not _ID.fullmatch(text.strip()) and (holds_card_number(text) or holds_my_number(text))
+
+
+class SubjectForm(CarefulForm):
+    """Names a subject without a name: by the reference of a case about it, or by its id. Always posted."""
+
+    forbidden = (_forbidden,)
+
+    who = forms.CharField(
+        label=_("Reference of a case (XXXX-XXXX), or id of the person"),
+        max_length=40,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "input--code"}),
+    )
+
+    def __init__(self, *args: Any, actor: Staff, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._actor = actor
+        self.case: Case | None = None
+
+    def clean_who(self) -> uuid.UUID:
+        """The subject: the member of the case, or the case itself when it is about nobody."""
+        text = self.cleaned_data["who"].strip()
+        if _ID.fullmatch(text):
+            return uuid.UUID(text)
+        reference = text.upper()
+        if _REFERENCE.fullmatch(reference):
+            reference = f"{reference[:4]}-{reference[-4:]}"
+            seen = policies.restrict(Case.objects.all(), self._actor, "members.view_case")
+            self.case = seen.filter(reference=reference).first()
+        if self.case is None:
+            raise ValidationError(_("There is no such case, and this is no id. The list of cases has the references."))
+        return self.case.member_id or self.case.pk
