@@ -11,8 +11,11 @@ import hashlib
 import json
 import sys
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm)
 
 
 def tree(hashes):
@@ -32,19 +35,26 @@ def main(certificate_path, key_path):
             certificate = json.load(file)
         with open(key_path, "rb") as file:
             key = load_pem_public_key(file.read())
-        document, lines = certificate["document"], certificate["lines"]
-        facts = json.loads(document)
-        signature = base64.b64decode(certificate["signature"])
-        claimed = {name: facts[name] for name in ("reference", "lines", "root", "unreadable_since")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(key, Ed25519PublicKey):
+            raise TypeError("not an Ed25519 key")
+        document = certificate["document"].encode()
+        signature = base64.b64decode(certificate["signature"], validate=True)
+        lines = [line.encode() for line in certificate["lines"]]
+    except UNREADABLE as error:
         sys.stdout.write(f"Cannot be read as a certificate and a public key: {type(error).__name__}.\n")
         return 2
     try:
-        key.verify(signature, document.encode())
+        key.verify(signature, document)
     except InvalidSignature:
         sys.stdout.write("NOT GENUINE: this key did not sign this document.\n")
         return 1
-    found = tree([hashlib.sha256(b"\x00" + line.encode()).digest() for line in lines]).hex()
+    try:
+        facts = json.loads(document)
+        claimed = {name: facts[name] for name in ("reference", "lines", "root", "unreadable_since")}
+    except UNREADABLE as error:
+        sys.stdout.write(f"Signed, but no certificate: {type(error).__name__}.\n")
+        return 2
+    found = tree([hashlib.sha256(b"\x00" + line).digest() for line in lines]).hex()
     if found != claimed["root"] or len(lines) != claimed["lines"]:
         sys.stdout.write("NOT GENUINE: the lines are not those that were signed.\n")
         return 1
