@@ -39,24 +39,37 @@ def rate(work, count):
     return count / seconds
 
 
-def compare(rounds, *, peer, unit, **works):
-    """Comparisons of every work with its peer. ``works`` is name → (title, mark).
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What a line of the table compares: titles, and the names under which a round hands out the two rates."""
 
-    ``rounds`` yields, for each round, {name: rate} of every work and of "peer", all measured in that round. The ratio
-    is the median of the rounds' own ratios: a neighbour on the machine slows both sides of one round alike, and a
-    single bad round decides nothing.
+    work: str
+    ours: str
+    peer: str
+    theirs: str
+    mark: float | None = None
+
+
+def compare(rounds, lines, *, unit):
+    """The comparisons of ``lines``, from ``rounds``: {name: rate} of everything measured in each round.
+
+    The ratio is the median of the rounds' own ratios: a neighbour on the machine slows both sides of one round alike,
+    and a single bad round decides nothing.
     """
     rounds = list(rounds)
-    theirs = statistics.median(each["peer"] for each in rounds)
+
+    def median(rate_of):
+        return statistics.median(map(rate_of, rounds))
+
     return [
         Comparison(
-            work=title,
-            peer=peer,
+            work=line.work,
+            peer=line.peer,
             unit=unit,
-            ours=statistics.median(each[name] for each in rounds),
-            theirs=theirs,
-            ratio=statistics.median(each[name] / each["peer"] for each in rounds),
-            mark=mark,
+            ours=median(lambda each, line=line: each[line.ours]),
+            theirs=median(lambda each, line=line: each[line.theirs]),
+            ratio=median(lambda each, line=line: each[line.ours] / each[line.theirs]),
+            mark=line.mark,
         )
-        for name, (title, mark) in works.items()
+        for line in lines
     ]

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from tests import factories
-from tests.benchmarks.peers import MODELS, with_histories
+from tests.benchmarks.peers import MODELS
 from tests.databases import become
 
 
@@ -34,9 +34,9 @@ def databases():
 def _make_peer_tables():
     """The peers' tables, on which the app role may do anything."""
     with connection.schema_editor() as editor:
-        for model in with_histories(MODELS):
+        for model in MODELS:
             editor.create_model(model)
-    tables = ", ".join(model._meta.db_table for model in with_histories(MODELS))
+    tables = ", ".join(model._meta.db_table for model in MODELS)
     app = settings.CONSOLE_ROLE_PREFIX + "_app"
     with connection.cursor() as cursor:
         cursor.execute(f"GRANT ALL ON {tables} TO {app}")

@@ -2,6 +2,7 @@ import datetime
 import time
 import unicodedata
 
+import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,6 +160,27 @@ def test_every_spelling_of_a_telephone_number_is_one_number(spelled):
     assert normal_forms.phone(text) == number
     assert normal_forms.phone_on_file(text) == (number, True)
     assert normal_forms.phone(number) == number
+
+
+@unhurried
+@given(
+    st.sampled_from(["JP", "KR"]),
+    st.sampled_from(["0", "03", "06", "060", "090", "0120", "010", "02", "070", "08", "01"]),
+    st.text(alphabet="0123456789", min_size=6, max_size=9),
+)
+def test_a_number_dialled_at_home_is_what_the_library_reads(country, start, rest):
+    """Such numbers are read without the library's parser; they must be valid for it too, and the same number."""
+    number = start + rest
+    try:
+        parsed = phonenumbers.parse(number, country)
+        valid = phonenumbers.is_valid_number(parsed)
+    except phonenumbers.NumberParseException:
+        valid = False
+    if valid:
+        form = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        assert normal_forms.phone(number, country) == form
+    elif not number.startswith("00") and not number.startswith("010"):
+        assert refusal(normal_forms.phone, number, country) == "phone_unreadable"
 
 
 @unhurried
@@ -636,6 +658,19 @@ def test_exactly_one_check_digit_makes_an_individual_number(eleven):
 def test_looking_for_forbidden_numbers_never_fails(text):
     assert normal_forms.holds_card_number(text) in (True, False)
     assert normal_forms.holds_my_number(text) in (True, False)
+
+
+@unhurried
+@given(texts | st.text(alphabet="0123456789 -・+٣⑫"))
+def test_what_a_forbidden_number_is_called_agrees_with_what_is_seen(text):
+    seen = normal_forms.forbidden_number(text)
+    assert (seen == "card_number") == normal_forms.holds_card_number(text)
+    assert (seen == "my_number") == (normal_forms.holds_my_number(text) and seen != "card_number")
+
+
+@pytest.mark.parametrize("text", ["マイナンバー①②③④⑤⑥⑦⑧⑨⓪①⑧です", "⑫34 5678 9018", "1234\u200b56789018"])
+def test_letters_that_fold_to_digits_hide_no_number(text):
+    assert normal_forms.forbidden_number(text) == "my_number"
 
 
 @pytest.mark.parametrize("unit", ["5", "5 ", "5555 ", " ", "-", "5-   -", "+5"])

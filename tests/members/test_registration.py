@@ -19,6 +19,7 @@ from consent.models import AcceptedVersion, ConsentEvent, PolicyVersion
 from consent.services.joining import join, join_many
 from members.events import Event
 from members.intake import Rejected
+from members.lookups import shared_lookups
 from members.models import DATA_MODELS, Addressee, ContactPoint, Member, PaymentMeans
 from members.services import registration
 from members.services.finding import find
@@ -295,6 +296,22 @@ def test_no_field_takes_a_card_number_or_an_individual_number(path, text):
 def test_a_new_member_shows_nothing_when_printed():
     new = factories.new_member()
     assert f"{new}{new!r}{[new]}" == "<NewMember><NewMember>[<NewMember>]"
+
+
+def test_lookups_do_not_depend_on_whether_intake_made_the_normal_forms():
+    new = factories.new_member()
+    assert all(contact.form for contact in new.contacts)
+    bare = dataclasses.replace(new, contacts=tuple(dataclasses.replace(contact, form="") for contact in new.contacts))
+    assert bare == new
+    subject = uuid.uuid4()
+    assert shared_lookups(bare, subject) == shared_lookups(new, subject)
+
+
+def test_new_members_and_known_ones_in_one_batch_are_told_apart():
+    news = [factories.new_member() for _ in range(3)]
+    assert [one.outcome for one in enter(*news)] == [CREATED] * 3
+    again = [*news, factories.new_member()]
+    assert [one.outcome for one in enter(*again)] == [UNCHANGED] * 3 + [CREATED]
 
 
 def test_rows_of_other_people_are_not_opened_with_it():

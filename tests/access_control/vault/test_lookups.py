@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from access_control.vault import keyring
-from access_control.vault.lookups import NORMAL_FORM_VERSION, LookupField, mac
+from access_control.vault.lookups import NORMAL_FORM_VERSION, LookupField, hashing, mac
 
 KEY = bytes(range(64, 96))
 
@@ -39,6 +39,17 @@ def test_the_bytes_of_a_lookup_never_change(known_key, field, normal, second, fr
 def test_a_lookup_is_laid_out_as_documented(field, normal, second, frozen):
     text = normal.encode("utf-8") + (b"\x00" + second.encode("utf-8") if second else b"")
     assert frozen == hmac.new(KEY, struct.pack(">BB", field, 1) + text, hashlib.sha256).hexdigest()
+
+
+def test_a_batch_reads_the_keyring_once_and_hashes_alike(monkeypatch):
+    read = []
+    ring = keyring.Keyring({1: bytes(32)}, 1, KEY)
+    monkeypatch.setattr("access_control.vault.lookups.keyring", lambda: read.append(1) or ring)
+    of_the_batch = hashing()
+    assert [of_the_batch(LookupField(field), normal, second).hex() for field, normal, second, _ in KNOWN] == [
+        frozen for *_, frozen in KNOWN
+    ]
+    assert len(read) == 1
 
 
 def test_the_numbers_of_the_fields_never_change():

@@ -3,6 +3,7 @@
 import base64
 import datetime
 import json
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -47,6 +48,39 @@ def test_new_keys_seal_and_open_at_once_without_a_fetch(opened):
         ring.seal(member, name="山田 花子")
         assert ring.open_sealed(member, "name") == "山田 花子"
     assert store.fetch_records(since) == []
+
+
+def test_what_is_sealed_for_copy_opens_in_its_row_and_nowhere_else(keep, opened):
+    ref = keep(KeyRef(new_id(), CONTACT, 1))
+    row, value = ContactPoint(member_id=ref.subject, kind="email"), ContactPoint._meta.get_field("value")
+    given = SimpleNamespace(kind="email", value="hanako@example.jp")
+    with opened(ref.subject) as ring:
+        [blob] = ring.blobs(given, [value], row=row.id, subject=ref.subject)
+        row.value = Sealed(blob)
+        assert ring.open_sealed(row, "value") == "hanako@example.jp"
+        elsewhere = ContactPoint(member_id=ref.subject, kind="email", value=row.value)
+        for other in (elsewhere, ContactPoint(id=row.id, member_id=ref.subject, kind="phone", value=row.value)):
+            with pytest.raises(SealBroken):
+                ring.open_sealed(other, "value")
+
+
+def test_for_copy_too_every_value_has_a_nonce_of_its_own_and_nothing_is_sealed_for_nothing(ref, opened):
+    fields = [Member._meta.get_field(name) for name in ("name", "number", "kana", "login_id")]
+    given = SimpleNamespace(name="same", number="same", kana="", login_id=None)
+    with opened(ref.subject) as ring:
+        blobs = [ring.blobs(given, fields, row=ref.subject, subject=ref.subject) for _ in range(20)]
+    assert {(third, fourth) for _, _, third, fourth in blobs} == {(None, None)}
+    nonces = {blob[10:22] for row in blobs for blob in row[:2]}
+    assert len(nonces) == 40
+
+
+def test_for_copy_too_a_destroyed_key_seals_nothing(ref, destroy, opened):
+    destroy(ref)
+    given = SimpleNamespace(name="山田 花子")
+    with opened(ref.subject) as ring, pytest.raises(Destroyed):
+        ring.blobs(given, [Member._meta.get_field("name")], row=ref.subject, subject=ref.subject)
+    with new_ring() as ring, pytest.raises(NoKey):
+        ring.blobs(given, [Member._meta.get_field("name")], row=ref.subject, subject=ref.subject)
 
 
 def test_nothing_is_sealed_for_nothing(ref, opened):
