@@ -29,7 +29,9 @@ def _lines() -> Iterator[str]:
     from consent.gate import Code
     from consent.models import ConsentEvent, Provision, Recipient
     from members.inventory import ITEMS
-    from members.models import Case, Notice
+    from members.models import Case, Member, Notice
+    from retention.leftovers import Standing
+    from retention.models import LegalHold, Parked, PlanExclusion, Rule, Start
 
     yield "# Codes"
     yield ""
@@ -61,8 +63,15 @@ def _lines() -> Iterator[str]:
         ("Outcomes of a case", Case.Outcome.choices),
         ("Kinds of notice", Notice.Kind.choices),
         ("Kinds of consent event", ConsentEvent.Kind.choices),
+        ("States of a membership", Member.State.choices),
         ("Bases of a provision", Provision.Basis.choices),
         ("Kinds of recipient", Recipient.Kind.choices),
+        ("Events from which a retention period is counted", Start.choices),
+        ("Grounds of a retention rule", Rule.Ground.choices),
+        ("Grounds of a legal hold", LegalHold.Ground.choices),
+        ("Why a plan leaves somebody out", PlanExclusion.Reason.choices),
+        ("Why a run parks an item", Parked.Reason.choices),
+        ("Where something past its date stands", Standing.choices),
     ):
         yield from _table(title, ("code", "meaning"), choices)
     names = sorted({name for granted in PERMISSIONS.values() for name in granted})
