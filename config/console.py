@@ -89,17 +89,22 @@ class ConsoleSite(AdminSite):
 
 def wire() -> None:
     """Hand out what apps add to each other: steps of a call in their order, panels, texts of notices."""
+    from consent.admin.records import RecordAdmin
     from consent.panels import consent_panel
     from consent.services import notices
     from consent.steps import LookStep
+    from members import showing
     from members.admin import CaseAdmin, MemberAdmin
     from members.models import Notice
     from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
     from retention.explaining import notice_context
-    from retention.panels import retention_panel
+    from retention.naming import certificate_names
+    from retention.panels import record_panel, retention_panel
     from retention.steps import EndStep, ReturnStep
 
     MemberAdmin.panels = (consent_panel, retention_panel)
+    RecordAdmin.panels = (record_panel,)
+    showing.certificate_names = certificate_names
     CaseAdmin.steps = (
         IdentityStep(),
         LookStep(),

@@ -3,10 +3,11 @@
 import dataclasses
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
+from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from access_control.ledger import Act
 from access_control.vault.categories import Category
@@ -42,11 +43,23 @@ def mask_value(ring: KeyRing, instance: Any, name: str) -> Shown:
     try:
         return Shown(item, instance.id, name, mask(item.mask, ring.open_sealed(instance, name)))
     except Destroyed as destroyed:
-        said = _("destroyed on %(date)s") % {"date": destroyed.at.date().isoformat()}
-        return Shown(item, instance.id, name, said, destroyed=True)
+        return Shown(item, instance.id, name, _said_of(destroyed, ring), destroyed=True)
     except (SealBroken, NoKey):
         # Corrupt or moved: an incident, and no text. The page says so; the board counts it.
         return Shown(item, instance.id, name, str(_("cannot be opened; tell the privacy officer")), destroyed=True)
+
+
+# Set by config.console: certificate lines → the certificate in which each stands, by its reference.
+certificate_names: Callable[[list[uuid.UUID]], Mapping[uuid.UUID, str]] = lambda lines: {}  # noqa: E731
+
+
+def _said_of(destroyed: Destroyed, ring: KeyRing) -> str:
+    """``destroyed on 2026-12-24 under certificate 20261224-K7QM``."""
+    day = timezone.localdate(destroyed.at).isoformat()
+    names = ring.named_lines(certificate_names)
+    if (name := names.get(destroyed.certificate_line) if destroyed.certificate_line else None) is None:
+        return _("destroyed on %(date)s") % {"date": day}
+    return _("destroyed on %(date)s under certificate %(certificate)s") % {"date": day, "certificate": name}
 
 
 def sealed_names(model: type[Any]) -> list[str]:

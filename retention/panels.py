@@ -11,9 +11,9 @@ from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.store import KeyStatus
 from members.inventory import ITEMS
-from members.models import Member, Suspension
+from members.models import Member, Suspension, Transaction
 from retention.due import DueKey, due_now
-from retention.explaining import ONE_DAY, Rules, rules_for, use_ends, year_end
+from retention.explaining import ONE_DAY, Rules, due_on, rules_for, use_ends, year_end
 from retention.models import LegalHold, Rule, Start
 from retention.services.rules import NoRules, rules_on
 
@@ -137,3 +137,22 @@ class _View:
     def _last_day(self, keys: list[KeyStatus]) -> datetime.date | None:
         days = [self.due[ref] for key in keys if (ref := (key.ref.category, key.ref.generation)) in self.due]
         return max((one.due_on - ONE_DAY for one in days), default=None)
+
+
+def record_panel(request: HttpRequest, record: Transaction) -> dict[str, Any]:
+    """How long the law keeps one transaction's record, and by which rule."""
+    try:
+        rule = rules_for(record.member, version=rules_on(timezone.localdate())).get(
+            (Start.TRANSACTION, Category.STATUTORY)
+        )
+    except NoRules:
+        rule = None
+    began = year_end(record.fiscal_year, record.member.entity.fiscal_year_starts)
+    ends = due_on(rule, began) if rule is not None else None
+    return {
+        "template": "admin/members/panels/record.html",
+        "ground": Rule.Ground(rule.ground).label if rule is not None else "",
+        "year_end": began,
+        "kept_until": ends - ONE_DAY if ends is not None else None,
+        "overdue": ends is not None and ends <= timezone.localdate(),
+    }

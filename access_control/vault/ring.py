@@ -5,7 +5,7 @@
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ class KeyRing:
         self._stored: dict[KeyRef, store.StoredKey] = {}
         self._keys: dict[KeyRef, AESGCM] = {}
         self._current: dict[tuple[uuid.UUID, int], int] = {}
+        self._names: Mapping[uuid.UUID, str] | None = None
 
     def _hold(self, ref: KeyRef) -> None:
         held = (ref.subject, ref.category)
@@ -123,6 +124,13 @@ class KeyRing:
         ref = KeyRef(field.subject_of(instance), category, generation)
         place = Place(field.item_for(instance).code, instance.id)
         return seal.unseal(self._key(ref), sealed.blob, installation=self._installation, place=place, ref=ref)
+
+    def named_lines(self, name: Callable[[list[uuid.UUID]], Mapping[uuid.UUID, str]]) -> Mapping[uuid.UUID, str]:
+        """The names that ``name`` gives to the certificate lines of the ring's fences; it is asked once."""
+        if self._names is None:
+            lines = {stored.certificate_line for stored in self._stored.values()}
+            self._names = name(sorted(line for line in lines if line is not None))
+        return self._names
 
     def _drop(self) -> None:
         self._keys.clear()

@@ -36,6 +36,12 @@ def ended(member, *, ago=LONG_AGO):
     return member
 
 
+def decided_long_ago(correction):
+    """The correction was decided some time ago."""
+    with acting(None, reason=Reason.ASKED):
+        type(correction).objects.filter(pk=correction.pk).update(decided_at=timezone.now() - LONG_AGO)
+
+
 def approved(day=None):
     """A plan for today that an officer has approved."""
     plan = make_plan(day or timezone.localdate(), actor=None)

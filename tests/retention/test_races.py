@@ -11,7 +11,6 @@ import os
 
 import pytest
 from django.db import connections, transaction
-from django.utils import timezone
 
 from access_control.vault import store
 from access_control.vault.categories import Category
@@ -27,7 +26,7 @@ from retention.services.rules import Period, built_in, publish_rules
 from tests import factories
 from tests.databases import become
 from tests.faults.killing import nobody_purges
-from tests.retention.conftest import LONG_AGO, approved, ended, verify
+from tests.retention.conftest import approved, decided_long_ago, ended, verify
 
 # From before the lock to after the end.
 MOMENTS = (
@@ -175,14 +174,6 @@ def correctors(agent, count, start=0):
 
         found.append(((person.pk, Category.CONTACT, 1), act, MOMENTS[(place + start) % len(MOMENTS)]))
     return found
-
-
-def decided_long_ago(correction):
-    from access_control.codes import Reason
-    from access_control.ledger import acting
-
-    with acting(None, reason=Reason.ASKED):
-        type(correction).objects.filter(pk=correction.pk).update(decided_at=timezone.now() - LONG_AGO)
 
 
 @pytest.mark.parametrize("kind", [holders, returners, correctors], ids=lambda kind: kind.__name__)
