@@ -5,6 +5,7 @@ Everything is counted by the database, in as many queries for a hundred thousand
 
 import dataclasses
 import datetime
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +13,22 @@ from typing import Any
 from django.db import connection, models
 from django.db.models import Case, Count, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.http import urlencode
 
 from access_control.vault.categories import Category
-from retention.models import CertificateLine, Parked, Plan, PlanExclusion, PlanLine, Rule, Run, Start, Verification
+from retention.models import (
+    Certificate,
+    CertificateLine,
+    Parked,
+    Plan,
+    PlanExclusion,
+    PlanLine,
+    Rule,
+    Run,
+    Start,
+    Verification,
+)
 from retention.words import PlanState, generation_in_words, period_in_words, said_of_finding
 
 # A run gives a sign of life with every chunk, which takes seconds.
@@ -367,3 +380,19 @@ def findings_of(verification: Verification) -> list[Finding]:
         Finding(code, said_of_finding(code), len(about), [one for one in about if one][:IDS_SHOWN])
         for code, about in kinds.items()
     ]
+
+
+# The certificate.
+
+_CATEGORIES = {category.name.lower(): category for category in Category}
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    """The facts of the signed document, dates as dates and codes in words."""
+    facts: dict[str, Any] = json.loads(certificate.document)
+    for name in ("planned", "approved", "begun", "issued", "unreadable_since"):
+        facts[name] = parse_datetime(facts[name]) if facts[name] else None
+    facts["due_up_to"] = parse_date(facts["due_up_to"])
+    facts["by_category"] = [(_CATEGORIES[code].label, count) for code, count in facts["by_category"].items()]
+    facts["left_out"] = [(Parked.Reason(code).label, count) for code, count in facts["left_out"].items()]
+    return facts

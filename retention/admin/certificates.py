@@ -1,9 +1,9 @@
 """Certificates of destruction: facts in words, what is handed to outsiders, and which lines are whose."""
 
-import json
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -11,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,29 +23,17 @@ from access_control.accounts import actor_of
 from access_control.admin import ReadOnlyAdmin
 from access_control.codes import Reason
 from access_control.ledger import acting
-from access_control.vault.categories import Category
 from retention.events import Event
 from retention.forms import SubjectForm
-from retention.models import Certificate, CertificateLine, Parked, Verification
+from retention.models import Certificate, CertificateLine, Verification
+from retention.papers import certificate_pdf
 from retention.services.certificates import as_file, pseudonym
 from retention.services.verifying import newest_verification
-from retention.showing import findings_of
+from retention.showing import certificate_facts, findings_of
 from retention.words import generation_in_words
 
 # Whoever may name a member on a page of destruction: to hold their data, or to find their lines.
 NAMES_SUBJECTS = "retention.place_legalhold"
-_CATEGORIES = {category.name.lower(): category for category in Category}
-
-
-def facts_of(certificate: Certificate) -> dict[str, Any]:
-    """The facts of the signed document, dates as dates and codes in words."""
-    facts: dict[str, Any] = json.loads(certificate.document)
-    for name in ("planned", "approved", "begun", "issued", "unreadable_since"):
-        facts[name] = parse_datetime(facts[name]) if facts[name] else None
-    facts["due_up_to"] = parse_date(facts["due_up_to"])
-    facts["by_category"] = [(_CATEGORIES[code].label, count) for code, count in facts["by_category"].items()]
-    facts["left_out"] = [(Parked.Reason(code).label, count) for code, count in facts["left_out"].items()]
-    return facts
 
 
 @admin.register(Certificate)
@@ -68,6 +55,7 @@ class CertificateAdmin(ReadOnlyAdmin):
             path("<uuid:plan_id>/", wrap(self.certificate_view), name="retention_certificate_change"),
             path("<uuid:plan_id>/lines/", wrap(self.find_view), name="retention_certificate_find"),
             path("<uuid:plan_id>/file/", wrap(self.file_view), name="retention_certificate_file"),
+            path("<uuid:plan_id>/paper/<slug:language>/", wrap(self.paper_view), name="retention_certificate_paper"),
             path("<uuid:plan_id>/key/", wrap(self.key_view), name="retention_certificate_key"),
         ]
 
@@ -169,7 +157,7 @@ class CertificateAdmin(ReadOnlyAdmin):
             "opts": Certificate._meta,
             "certificate": certificate,
             "plan": certificate.plan,
-            "facts": facts_of(certificate),
+            "facts": certificate_facts(certificate),
             "verification": verification,
             "findings": findings_of(verification) if verification else [],
             "may_see_plan": policies.can(actor, "retention.view_plan"),
@@ -197,6 +185,19 @@ class CertificateAdmin(ReadOnlyAdmin):
             (piece.encode() for piece in as_file(certificate)),
             content_type="application/json",
             headers=_attachment(f"certificate-{certificate.plan.reference}.json"),
+        )
+
+    def paper_view(self, request: HttpRequest, plan_id: uuid.UUID, language: str) -> HttpResponse:
+        """The certificate for people to read, in a language of the console."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        if language not in dict(settings.LANGUAGES):
+            raise Http404
+        certificate = self._taken(request, plan_id)
+        return HttpResponse(
+            certificate_pdf(certificate, language),
+            content_type="application/pdf",
+            headers=_attachment(f"certificate-{certificate.plan.reference}-{language}.pdf"),
         )
 
     def key_view(self, request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:

@@ -282,6 +282,7 @@ OTHER_ANSWERS = {
     *("members_member_open", "members_case_act", "members_transaction_reveal"),
     *("retention_plan_make", "retention_plan_csv"),
     *("retention_certificate_find", "retention_certificate_file", "retention_certificate_key"),
+    "retention_certificate_paper",
 }
 REGISTERS = {"entity": "jp", "person": "person", "staff": "account", "ledgerevent": "event"}
 REFUSED_TO_ALL = {
