@@ -15,7 +15,7 @@ from access_control.vault import seal, store
 from access_control.vault.errors import Destroyed, NoKey
 from access_control.vault.fields import Sealed, SealedField, sealed_field
 from access_control.vault.keyring import keyring
-from access_control.vault.seal import KeyRef, Place
+from access_control.vault.seal import KeyRef, Place, Sealer
 
 
 class KeyRing:
@@ -27,10 +27,13 @@ class KeyRing:
         self._keys: dict[KeyRef, AESGCM] = {}
         self._current: dict[tuple[uuid.UUID, int], int] = {}
         self._names: Mapping[uuid.UUID, str] | None = None
+        self._sealers: dict[tuple[uuid.UUID, int], Sealer] = {}
 
     def _hold(self, ref: KeyRef) -> None:
         held = (ref.subject, ref.category)
-        self._current[held] = max(ref.generation, self._current.get(held, -1))
+        if ref.generation > self._current.get(held, -1):
+            self._current[held] = ref.generation
+            self._sealers.pop(held, None)
 
     def _key(self, ref: KeyRef) -> AESGCM:
         if (key := self._keys.get(ref)) is not None:
@@ -93,23 +96,28 @@ class KeyRing:
 
         They are bound to the live row ``row`` of ``subject``, under the newest living keys; an empty text is None.
         """
-        noise = os.urandom(seal.NONCE_BYTES * len(fields))
+        noise, end = os.urandom(seal.NONCE_BYTES * len(fields)), 0
         where = row.bytes
-        sealers: dict[int, seal.Sealer] = {}
+        sealers: dict[int, Sealer] = {}
         sealed: list[bytes | None] = []
-        for start, field in zip(range(0, len(noise), seal.NONCE_BYTES), fields, strict=True):
-            text = getattr(given, field.name)
-            if not text:
+        for field in fields:
+            start, end = end, end + seal.NONCE_BYTES
+            if not (text := getattr(given, field.name)):
                 sealed.append(None)
                 continue
             item = field.item_for(given)
-            sealer = sealers.get(item.category)
-            if sealer is None:
-                ref = KeyRef(subject, item.category, self.current_generation(subject, item.category))
-                sealer = seal.Sealer(self._key(ref), installation=self._installation, ref=ref)
-                sealers[item.category] = sealer
-            sealed.append(sealer.seal(item.code, where, text, noise[start : start + seal.NONCE_BYTES]))
+            if (sealer := sealers.get(item.category)) is None:
+                sealer = sealers[item.category] = self._sealer(subject, item.category)
+            sealed.append(sealer.seal(item.code, where, text, noise[start:end]))
         return sealed
+
+    def _sealer(self, subject: uuid.UUID, category: int) -> Sealer:
+        """The newest living key of ``subject``, ready to seal many values. Raises NoKey or Destroyed."""
+        held = (subject, category)
+        if (sealer := self._sealers.get(held)) is None:
+            ref = KeyRef(subject, category, self.current_generation(subject, category))
+            sealer = self._sealers[held] = Sealer(self._key(ref), installation=self._installation, ref=ref)
+        return sealer
 
     def open_sealed(self, instance: Any, name: str) -> str:
         """The text of a sealed field ("" when it holds nothing). ``instance`` may be a history row.
@@ -136,6 +144,7 @@ class KeyRing:
         self._keys.clear()
         self._stored.clear()
         self._current.clear()
+        self._sealers.clear()
 
 
 @contextmanager
@@ -187,15 +196,14 @@ def add_keys(ring: KeyRing, refs: Sequence[KeyRef]) -> set[KeyRef]:
     held = keyring()
     require_own_keyring()
     kek_id, kek = held.current, AESGCM(held.wrapping_key(held.current))
-    noise = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs))
+    noise, end = os.urandom((seal.KEY_BYTES + seal.NONCE_BYTES) * len(refs)), 0
     raw: dict[KeyRef, bytes] = {}
-    wrapped = []
-    for number, ref in enumerate(refs):
-        start = number * (seal.KEY_BYTES + seal.NONCE_BYTES)
-        nonce_at, end = start + seal.KEY_BYTES, start + seal.KEY_BYTES + seal.NONCE_BYTES
-        raw[ref] = noise[start:nonce_at]
+    wrapped: list[tuple[KeyRef, bytes]] = []
+    for ref in refs:
+        start, middle, end = end, end + seal.KEY_BYTES, end + seal.KEY_BYTES + seal.NONCE_BYTES
+        raw[ref] = key = noise[start:middle]
         bound = seal.wrap(
-            kek, raw[ref], installation=ring._installation, keyring_id=kek_id, ref=ref, nonce=noise[nonce_at:end]
+            kek, key, installation=ring._installation, keyring_id=kek_id, ref=ref, nonce=noise[middle:end]
         )
         wrapped.append((ref, bound))
     made = store.create(wrapped, keyring_id=kek_id)

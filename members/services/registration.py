@@ -146,12 +146,7 @@ def _compared(subject: uuid.UUID, stored: NewMember, new: NewMember) -> Registra
 
 def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac) -> None:
     """Keys and lookups, then rows."""
-    refs = [
-        KeyRef(subject, category, FIRST_GENERATION)
-        for subject, new in people
-        for category in DATA_CATEGORIES
-        if _has(new, category)
-    ]
+    refs = [KeyRef(subject, category, FIRST_GENERATION) for subject, new in people for category in _categories_of(new)]
     with new_ring() as ring:
         made = add_keys(ring, refs)
         orphans = {ref.subject for ref in refs if ref not in made} if len(made) < len(refs) else set()
@@ -217,12 +212,14 @@ def _means_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:
 _ROWS = {Member: _member_rows, ContactPoint: _contact_rows, Addressee: _addressee_rows, PaymentMeans: _means_rows}
 
 
-def _has(new: NewMember, category: Category) -> bool:
-    """Whether a member has anything to seal under ``category``; a key without values would be due for nothing."""
-    return {
-        Category.IDENTITY: True,
-        Category.CONTACT: bool(new.contacts),
-        Category.DELIVERY: bool(new.addressees),
-        Category.PAYMENT: bool(new.payment_means),
-        Category.PROFILE: bool(new.birth_date or new.sex or new.occupation),
-    }[category]
+def _categories_of(new: NewMember) -> Iterator[Category]:
+    """The categories that a member has anything to seal under; a key without values would be due for nothing."""
+    yield Category.IDENTITY
+    if new.contacts:
+        yield Category.CONTACT
+    if new.addressees:
+        yield Category.DELIVERY
+    if new.payment_means:
+        yield Category.PAYMENT
+    if new.birth_date or new.sex or new.occupation:
+        yield Category.PROFILE
