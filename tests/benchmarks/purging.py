@@ -140,10 +140,9 @@ def _stock(ids):
 
 def _plain(ids):
     for first in range(0, len(ids), CHUNK):
+        some = ids[first : first + CHUNK]
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM benchmarks_peersearchkey WHERE member_id = ANY (%s)", [ids[first : first + CHUNK]]
-            )
+            cursor.execute(f"DELETE FROM {PeerSearchKey._meta.db_table} WHERE member_id = ANY (%s)", [some])
             for model in (*TRACKED[1:], TRACKED[0]):
                 history = model.history.model
                 columns = ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
