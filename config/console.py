@@ -24,6 +24,7 @@ NAVIGATION = (
     (_("Members of my cases"), "admin:members_member_changelist", "members.view_member"),
     (_("Destruction"), "admin:retention_plan_changelist", "retention.view_plan"),
     (_("Certificates"), "admin:retention_certificate_changelist", "retention.view_certificate"),
+    (_("Legal holds"), "admin:retention_legalhold_changelist", "retention.view_legalhold"),
     (_("Policy board"), "admin:policy_board", "consent.view_policyversion"),
     (_("Statutory records"), "admin:members_transaction_changelist", "members.view_transaction"),
     (_("Ledger"), "admin:access_control_ledgerevent_changelist", "access_control.view_ledgerevent"),

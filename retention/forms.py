@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from access_control import policies
 from access_control.models import Staff
 from members.forms import CarefulForm
-from members.models import Case
+from members.models import Case, Member
 from members.normal_forms import holds_card_number, holds_my_number
+from retention.models import LegalHold
 
 _ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _REFERENCE = re.compile(r"[0-9A-Z]{4}-?[0-9A-Z]{4}")
@@ -52,3 +53,18 @@ class SubjectForm(CarefulForm):
         if self.case is None:
             raise ValidationError(_("There is no such case, and this is no id. The list of cases has the references."))
         return self.case.member_id or self.case.pk
+
+
+class HoldForm(SubjectForm):
+    """A member and the reason for which nothing of theirs may be destroyed."""
+
+    ground = forms.ChoiceField(label=_("why"), choices=LegalHold.Ground.choices)
+    member: Member | None = None
+
+    def clean_who(self) -> uuid.UUID:
+        """A member's id: a case may be about somebody who is none."""
+        subject = super().clean_who()
+        self.member = Member.objects.select_related("entity").filter(pk=subject).first()
+        if self.member is None:
+            raise ValidationError(_("That is no member. A hold is placed on a member's data only."))
+        return subject

@@ -2,6 +2,7 @@
 
 from retention.admin.board import board_view
 from retention.admin.certificates import CertificateAdmin
+from retention.admin.holds import LegalHoldAdmin
 from retention.admin.plans import PlanAdmin
 
-__all__ = ["CertificateAdmin", "PlanAdmin", "board_view"]
+__all__ = ["CertificateAdmin", "LegalHoldAdmin", "PlanAdmin", "board_view"]

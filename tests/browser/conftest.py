@@ -25,7 +25,7 @@ from config.messages import compile_messages
 from consent.demo import loading
 from consent.demo.people import people
 from members.models import Case, Correction, Transaction
-from retention.models import Plan
+from retention.models import LegalHold, Plan
 from tests.browser import destruction
 from tests.browser.memberships import membership_cases
 from tests.browser.screens import Screen
@@ -82,6 +82,7 @@ class Day:
     account: uuid.UUID
     record: uuid.UUID
     plans: dict[str, Plan]
+    hold: uuid.UUID
 
 
 @pytest.fixture(scope="package")
@@ -103,6 +104,7 @@ def day(committed):
         account=Staff.objects.get(username="agent2").pk,
         record=Transaction.objects.order_by("-ordered_on").values_list("pk", flat=True)[0],
         plans=destruction.plans(now),
+        hold=LegalHold.objects.get().pk,
     )
     connections.close_all()
     return found

@@ -88,6 +88,17 @@ def certificate_sheets():
     yield dataclasses.replace(asked, name="certificate-find", typed={"#id_who": str(uuid.UUID(int=1))})
 
 
+def hold_sheets():
+    """Legal holds, placing one and lifting one."""
+    yield Sheet("holds", DESTROYING, "retention_legalhold_changelist")
+    place = Sheet("hold-place", OVERSEEING, "retention_legalhold_place")
+    yield place
+    asked = dataclasses.replace(place, who=(OFFICER,), also=OVERSEEING, press="main form button")
+    yield dataclasses.replace(asked, name="hold-place-nobody", typed={"#id_who": str(uuid.UUID(int=1))})
+    yield dataclasses.replace(asked, name="hold-place-empty")
+    yield Sheet("hold-lift", OVERSEEING, "retention_legalhold_lift", lambda day: [day.hold])
+
+
 def case_sheets():
     """The case as one screen, at every stage, for whoever answers it and whoever oversees it."""
     for owner, stage in (
@@ -195,6 +206,8 @@ SHEETS = (
     ),
     *plan_sheets(),
     *certificate_sheets(),
+    *hold_sheets(),
+    Sheet("registers-retention", (OFFICER,), "app_list", lambda day: ["retention"], also=DESTROYING),
     Sheet("ledger", (OFFICER, AUDITOR), "access_control_ledgerevent_changelist"),
     Sheet(
         "ledger-filtered",
