@@ -55,21 +55,9 @@ class Fate:
     counted_from: Any = ""
 
     @property
-    def label(self) -> Any:
-        """The category, and the fiscal year where there is one."""
-        if self.year is None:
-            return self.category.label
-        return _("%(category)s, fiscal year %(year)s") % {"category": self.category.label, "year": self.year}
-
-    @property
     def items_said(self) -> str:
         """The items in one line."""
-        return _listed(self.items)
-
-    @property
-    def stops_said(self) -> str:
-        """What stops, in one line."""
-        return _listed(self.stops)
+        return listed(self.items)
 
     @property
     def used_until(self) -> datetime.date | None:
@@ -82,7 +70,34 @@ class Fate:
         return self.due_on and self.due_on - ONE_DAY
 
 
-def _listed(words: Iterable[Any]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Categories of which the same is said; or fiscal years, each with its own dates."""
+
+    fates: tuple[Fate, ...]
+
+    @property
+    def first(self) -> Fate:
+        """One that speaks for all: what stops, why, and, but for fiscal years, until when."""
+        return self.fates[0]
+
+    @property
+    def stops_said(self) -> str:
+        """What stops, in one line."""
+        return listed(self.first.stops)
+
+
+def grouped(fates: Iterable[Fate]) -> list[Group]:
+    """Fates in their order, told together where the same would be said of each."""
+    groups: dict[Any, list[Fate]] = {}
+    for fate in fates:
+        dates = (fate.use_ends, fate.due_on) if fate.year is None else fate.category
+        groups.setdefault((dates, fate.stops, fate.ground, fate.counted_from), []).append(fate)
+    return [Group(tuple(several)) for several in groups.values()]
+
+
+def listed(words: Iterable[Any]) -> str:
+    """Words in one line, as the language separates them."""
     return gettext(", ").join(map(str, words))
 
 
@@ -209,8 +224,8 @@ def notice_context(notice: Notice) -> dict[str, Any]:
     version = rules_on(on)
     fates = what_happens(notice.member, on=on, version=version)
     return {
-        "fates": fates,
-        "law_keeps": law_keeps(fates),
+        "groups": grouped(fates),
+        "law_keeps": grouped(law_keeps(fates)),
         "last_day": last_day_to_return(notice.member, ended_on=on, version=version),
         "today": on,
     }

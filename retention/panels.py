@@ -13,7 +13,7 @@ from access_control.vault.store import KeyStatus
 from members.inventory import ITEMS
 from members.models import Member, Suspension, Transaction
 from retention.due import DueKey, due_now
-from retention.explaining import ONE_DAY, Rules, due_on, rules_for, use_ends, year_end
+from retention.explaining import ONE_DAY, Rules, due_on, listed, rules_for, use_ends, year_end
 from retention.models import LegalHold, Rule, Start
 from retention.services.rules import NoRules, rules_on
 
@@ -61,12 +61,23 @@ def retention_panel(request: HttpRequest, member: Member) -> dict[str, Any]:
     items = Suspension.objects.filter(member=member, ended_at=None).values_list("item", flat=True)
     suspended = {ITEMS[item].category for item in items if item in ITEMS}
     view = _View(member, rules, due, suspended, today)
+    rows = [view.row(Category(category), year, several) for (category, year), several in keys.items()]
     return {
         "template": "admin/members/panels/retention.html",
         "no_rules": not rules,
-        "rows": [view.row(Category(category), year, several) for (category, year), several in keys.items()],
+        "rows": rows,
+        "facts": _facts(rows),
         "holds": list(LegalHold.objects.filter(member=member, lifted_at=None).order_by("placed_at")),
     }
+
+
+def _facts(rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows of which the same is said, told together."""
+    same: dict[Row, list[Row]] = {}
+    for row in rows:
+        alike = row if row.by_case else dataclasses.replace(row, category=Category.IDENTITY)
+        same.setdefault(alike, []).append(row)
+    return [{"row": several[0], "label": listed(row.category.label for row in several)} for several in same.values()]
 
 
 @dataclasses.dataclass(frozen=True)

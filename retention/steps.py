@@ -15,7 +15,7 @@ from members.models import Case, Member
 from members.services.cases import NotIdentified
 from members.services.membership import AlreadyEnded, DataDestroyed, NotEnded, Undecided, pending_corrections
 from members.steps import CasePage, Step, decision
-from retention.explaining import last_day_to_return, what_happens
+from retention.explaining import grouped, last_day_to_return, listed, what_happens
 from retention.services.memberships import GraceOver, end_membership, return_to_membership
 from retention.services.rules import NoRules, rules_on
 
@@ -64,7 +64,7 @@ class MembershipStep(Step):
             "membership": member.state,
             "ended_on": ended_on,
             "today": today,
-            "fates": fates,
+            "groups": grouped(fates),
             # While the membership stands: as if it ended today.
             "last_day": last_day_to_return(member, ended_on=ended_on or today, version=version),
         }
@@ -78,7 +78,7 @@ class MembershipStep(Step):
         try:
             act()
         except Undecided as undecided:
-            wanted = ", ".join(f"{ITEMS[one.item].label} ({one.reference})" for one in undecided.pending)
+            wanted = listed(f"{ITEMS[one.item].label} ({one.reference})" for one in undecided.pending)
             said = _("A correction is pending. Apply or refuse it first: %(corrections)s") % {"corrections": wanted}
             return self._refuse(page, said, "P5.B")
         except GraceOver as over:

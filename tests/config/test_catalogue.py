@@ -149,7 +149,7 @@ def test_no_sentence_stays_english():
     english = [
         message.id
         for (_context, singular), message in entries().items()
-        if LATIN_WORD.search(singular) and not all(JAPANESE.search(text) for text in said(message))
+        if LATIN_WORD.search(PLACEHOLDER.sub("", singular)) and not all(JAPANESE.search(text) for text in said(message))
     ]
     assert english == []
 

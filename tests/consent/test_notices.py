@@ -22,7 +22,7 @@ from consent.models import OurRule
 from consent.services.notices import LONGEST_SENDING, MOST_ATTEMPTS, Sent, send_notices
 from members.models import ContactPoint, Notice
 from members.services.corrections import apply_correction, ask_correction
-from retention.explaining import what_happens
+from retention.explaining import listed, what_happens
 from retention.models import Rule
 from retention.services.memberships import end_membership, return_to_membership
 from tests import factories
@@ -108,11 +108,11 @@ def test_an_ending_and_a_return_are_told_item_by_item(agent, inbox, entity, lang
     with translation.override(language):
         for fate in fates:
             assert fate.items_said in text
-            assert fate.stops_said in text
-            assert str(fate.label) in text
+            assert listed(fate.stops) in text
+            assert str(fate.category.label) in text
             assert str(fate.ground) in text
             assert fate.kept_until.isoformat() in text
-            assert str(fate.label) in text_again
+            assert fate.items_said in text_again
         assert str(Rule.Ground[law].label) in text_again
     last_day = timezone.localdate() + datetime.timedelta(days=29)
     assert last_day.isoformat() in text

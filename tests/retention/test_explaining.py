@@ -9,7 +9,15 @@ from django.utils import timezone, translation
 from access_control.vault.categories import Category
 from members.services.corrections import apply_correction, ask_correction
 from retention.due import due_now
-from retention.explaining import last_day_to_return, law_keeps, notice_context, reached, what_happens, year_end
+from retention.explaining import (
+    grouped,
+    last_day_to_return,
+    law_keeps,
+    notice_context,
+    reached,
+    what_happens,
+    year_end,
+)
 from retention.models import Rule, RuleVersion
 from retention.services.memberships import end_membership
 from retention.services.rules import BUILT_IN, NoRules, Period, Start, built_in, publish_rules, rules_on
@@ -82,7 +90,7 @@ def test_every_category_says_what_stops_what_is_kept_why_and_until_when(hanako):
         # People are told the last day, inclusive.
         assert contact.kept_until == datetime.date(2026, 3, 1)
         orders = said[Category.STATUTORY, 2025]
-        assert orders.label == "statutory records, fiscal year 2025"
+        assert next(str(one) for one in orders.stops) == "use for anything but questions about these orders"
         assert str(orders.ground).startswith("tax law of Japan")
         # Two months after the year's end the return is due, and from then on seven years.
         assert (orders.use_ends, orders.due_on) == (datetime.date(2027, 3, 31), datetime.date(2033, 5, 31))
@@ -205,4 +213,17 @@ def test_a_notice_says_what_was_so_when_it_was_queued(agent, hanako, time_machin
     time_machine.shift(datetime.timedelta(days=2))
     context = notice_context(case.notices.get())
     assert (context["today"], context["last_day"]) == (datetime.date(2046, 11, 2), datetime.date(2046, 12, 1))
-    assert context["fates"] == what_happens(hanako, on=datetime.date(2046, 11, 2))
+    assert context["groups"] == grouped(what_happens(hanako, on=datetime.date(2046, 11, 2)))
+
+
+def test_what_is_the_same_is_said_together_and_the_laws_years_one_by_one(hanako):
+    together = grouped(what_happens(hanako, on=datetime.date(2026, 1, 31)))
+    assert [[fate.year or fate.category for fate in group.fates] for group in together] == [
+        [Category.IDENTITY, Category.CONTACT, Category.DELIVERY, Category.PAYMENT, Category.PROFILE],
+        [Category.CORRESPONDENCE],
+        [2024, 2025],
+    ]
+    # From April 2026 nobody asks about the orders of 2024 any more.
+    later = grouped(what_happens(hanako, on=datetime.date(2026, 4, 1)))
+    assert [fate.year for group in later[-2:] for fate in group.fates] == [2024, 2025]
+    assert later[-2].stops_said != later[-1].stops_said
