@@ -253,6 +253,29 @@ class Approval(models.Model):
     approved_at = models.DateTimeField(_("approved"), null=True)
     used_at = models.DateTimeField(_("used"), null=True)
 
+    # The app asks and agrees; the purger, who acts on approvals, can only spend one.
+    written_by = ("app",)
+    columns_updated_by: ClassVar = {"purger": ("used_at",)}
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION approval_is_kept() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF (NEW.kind, NEW.payload_hash, NEW.requester_id, NEW.requester_epoch, NEW.requested_at, NEW.expires_at)
+     IS DISTINCT FROM
+     (OLD.kind, OLD.payload_hash, OLD.requester_id, OLD.requester_epoch, OLD.requested_at, OLD.expires_at)
+     OR OLD.approved_at IS NOT NULL AND (NEW.approver_id, NEW.approver_epoch, NEW.approved_at)
+     IS DISTINCT FROM (OLD.approver_id, OLD.approver_epoch, OLD.approved_at)
+     OR OLD.used_at IS NOT NULL AND NEW.used_at IS DISTINCT FROM OLD.used_at THEN
+    RAISE EXCEPTION 'an approval is given once and used once, for what was asked' USING ERRCODE = 'CA007';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER approval_is_kept BEFORE UPDATE ON access_control_approval
+  FOR EACH ROW EXECUTE FUNCTION approval_is_kept();
+""",
+    )
+
     class Meta:
         verbose_name = _("approval")
         verbose_name_plural = _("approvals")

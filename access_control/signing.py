@@ -69,6 +69,18 @@ def fingerprint(key: Ed25519PrivateKey) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def fingerprint_of(pem: str) -> str:
+    """The fingerprint (see :func:`fingerprint`) of a public key in PEM; "" when it is no Ed25519 key."""
+    try:
+        public = serialization.load_pem_public_key(pem.encode())
+    except ValueError:
+        return ""
+    if not isinstance(public, Ed25519PublicKey):
+        return ""
+    raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return hashlib.sha256(raw).hexdigest()
+
+
 def is_signed(document: bytes, signature: bytes, pem: str) -> bool:
     """Whether ``signature`` (64 bytes) was made over exactly ``document`` by the key whose public half is ``pem``."""
     try:

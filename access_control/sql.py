@@ -145,6 +145,8 @@ def statements(columns_of: dict[str, set[str]]) -> str:
         elif found is not None:
             verbs = {"app": "INSERT, UPDATE", "purger": "INSERT, UPDATE, DELETE"}
             lines += [f"GRANT {verbs[role]} ON {table} TO {names[role]};" for role in writers(found)]
+            for role, columns in getattr(found, "columns_updated_by", {}).items():
+                lines.append(f"GRANT UPDATE ({', '.join(columns)}) ON {table} TO {names[role]};")
         elif table.startswith(DELETABLE_PREFIXES):
             lines.append(f"GRANT INSERT, UPDATE, DELETE ON {table} TO {app};")
         else:

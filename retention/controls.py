@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.controls import MOST_ROWS, Control, Measured, queried, tallied
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
-from retention.models import CertificateLine
+from retention.models import CertificateLine, Run
 
 # "Without delay": a week for the plan, its approval, the run and its verification.
 WITHOUT_DELAY = datetime.timedelta(days=7)
@@ -30,13 +30,18 @@ def _past_due(now: datetime.datetime) -> Measured:
         "  SELECT m.id, ((m.ended_at AT TIME ZONE 'Asia/Tokyo')::date"
         "           + make_interval(months => r.keep_months, days => r.keep_days))::date AS due_on"
         "    FROM members_member m JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'"
-        f"   WHERE r.version_id = {_IN_FORCE} AND m.state = 'ended' AND m.number IS NOT NULL {_FREE}"
+        f"   WHERE r.version_id = {_IN_FORCE} AND m.state = 'ended' AND r.category = ANY (ARRAY[1, 2, 3, 4, 5])"
+        "     AND CASE r.category WHEN 1 THEN m.number IS NOT NULL"
+        "         WHEN 2 THEN EXISTS (SELECT FROM members_contactpoint t WHERE t.member_id = m.id)"
+        "         WHEN 3 THEN EXISTS (SELECT FROM members_addressee t WHERE t.member_id = m.id)"
+        "         WHEN 4 THEN EXISTS (SELECT FROM members_paymentmeans t WHERE t.member_id = m.id)"
+        f"         ELSE coalesce(m.birth_date, m.sex, m.occupation) IS NOT NULL END {_FREE}"
         "  UNION ALL"
         "  SELECT m.id, ((k.decided_at AT TIME ZONE 'Asia/Tokyo')::date"
         "           + make_interval(months => r.keep_months, days => r.keep_days))::date"
         "    FROM members_correction k JOIN members_member m ON m.id = k.member_id JOIN retention_rule r"
         "      ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = k.superseded_category"
-        f"   WHERE r.version_id = {_IN_FORCE} AND k.state = 'applied' AND m.state = 'active' {_FREE}"
+        f"   WHERE r.version_id = {_IN_FORCE} AND k.state = 'applied' AND m.state <> 'destroyed' {_FREE}"
         "     AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE (x.subject, x.category, x.generation)"
         "                      = (m.id, k.superseded_category, k.superseded_generation))"
         ") AS late WHERE due_on < %s GROUP BY id ORDER BY min(due_on)",
@@ -52,7 +57,7 @@ def _kept_too_long(now: datetime.datetime) -> Measured:
         "  JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
         "  JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'"
         f" WHERE r.version_id = {_IN_FORCE} {_FREE}"
-        "   AND (make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1) - 1"
+        "   AND (make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1)"
         "        + make_interval(months => r.keep_months, days => r.keep_days))::date < %s ORDER BY 1",
         [today, late],
     )
@@ -63,7 +68,9 @@ def _destroyed_early(now: datetime.datetime) -> Measured:
         "SELECT x.id FROM retention_certificateline x JOIN retention_planline l ON l.id = x.id"
         "  JOIN retention_plan p ON p.id = x.plan_id"
         # In a demo a plan may be for a day to come; then the plan's day counts.
-        " WHERE l.due_on > greatest((x.destroyed_at AT TIME ZONE 'Asia/Tokyo')::date, p.as_of) ORDER BY 1"
+        " WHERE l.due_on > greatest((x.destroyed_at AT TIME ZONE 'Asia/Tokyo')::date, p.as_of)"
+        "   AND x.destroyed_at > %s ORDER BY 1",
+        [now - WINDOW],
     )
 
 
@@ -122,6 +129,19 @@ def _alive_among(lines: list[tuple[uuid.UUID, int, int, uuid.UUID]], found: list
     return len(alive)
 
 
+def _without_certificate(now: datetime.datetime) -> Measured:
+    """Plans, by their hash, in whose name the vault destroyed another number of keys than their run says."""
+    runs = Run.objects.values_list("plan__payload_hash", "destroyed_count", "finished_at")
+    said = {bytes(plan_hash): (destroyed, finished) for plan_hash, destroyed, finished in runs}
+    rows = []
+    for plan_hash, destroyed in sorted(store.destroyed_by_plan().items()):
+        count, finished = said.get(plan_hash, (0, now))
+        # A run under way records a moment later than the vault.
+        if destroyed != count and finished is not None:
+            rows.append(plan_hash.hex())
+    return Measured(len(rows), rows[:MOST_ROWS])
+
+
 def _parked(now: datetime.datetime) -> Measured:
     return tallied(
         "SELECT p.reason, count(*) FROM retention_parked p WHERE p.at > %s GROUP BY 1 ORDER BY 2 DESC", [now - WINDOW]
@@ -171,7 +191,7 @@ CONTROLS: tuple[Control, ...] = (
     Control(
         "P7_A1",
         "destroyed_early",
-        _("items destroyed before their date"),
+        _("items destroyed before their date, 30 days"),
         _destroyed_early,
         why=_("The certificate's time is compared with the date in the plan."),
         rows_are=_("certificate lines"),
@@ -211,6 +231,14 @@ CONTROLS: tuple[Control, ...] = (
         _unverified,
         why=_("What was destroyed is looked at by code that shares nothing with the code that destroyed."),
         rows_are=_("destruction plans"),
+    ),
+    Control(
+        "P7_B2",
+        "without_certificate",
+        _("destructions in the vault that no certificate accounts for"),
+        _without_certificate,
+        why=_("The vault counts by itself what it destroys in the name of each plan."),
+        rows_are=_("hashes of plans"),
     ),
     Control(
         "P7_B2",

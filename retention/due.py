@@ -19,6 +19,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connection
+from django.db.models import Min
 
 from access_control.codes import SubjectKind
 from access_control.copying import array
@@ -47,8 +48,9 @@ SELECT {subject} AS subject, '{kind}' AS kind, r.category, {lowest} AS lowest, {
 
 
 _TOKYO = "({} AT TIME ZONE 'Asia/Tokyo')::date"
-# A fiscal year is called by the calendar year in which it starts; its last day is the day before the next one starts.
-_YEAR_END = "make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1) - 1"
+# A fiscal year is called by the calendar year in which it starts. Its period counts from the first day after it, so
+# that it runs in whole months and reaches a day that is no longer inside.
+_YEAR_OVER = "make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1)"
 _CASE_KEY = "('x' || left(replace(c.id::text, '-', ''), 16))::bit(64)::bigint"
 _ANY = ("0::bigint", "9223372036854775807::bigint")
 
@@ -78,7 +80,7 @@ _DUE = " UNION ALL ".join(
             "t.member_id",
             SubjectKind.MEMBER,
             ("t.fiscal_year::bigint", "t.fiscal_year::bigint"),
-            f"({_YEAR_END})",
+            _YEAR_OVER,
             "(SELECT DISTINCT member_id, fiscal_year FROM members_transaction"
             "  WHERE fiscal_year < %(year)s"
             "    AND (%(subjects)s::uuid[] IS NULL OR member_id = ANY (%(subjects)s::uuid[]))) t"
@@ -150,9 +152,15 @@ def _parameters(as_of: datetime.date, version: RuleVersion, subjects: Sequence[u
         "end": datetime.datetime.combine(
             as_of, datetime.time.max, tzinfo=datetime.timezone(datetime.timedelta(hours=9))
         ),
-        "year": as_of.year,
+        "year": _no_books_from(as_of, version),
         "subjects": None if subjects is None else array(subjects),
     }
+
+
+def _no_books_from(as_of: datetime.date, version: RuleVersion) -> int:
+    """The first fiscal year of which nothing can be due yet under any rule: lets the index of years stop there."""
+    shortest = version.rules.filter(start=Start.TRANSACTION).aggregate(months=Min("keep_months"))["months"] or 0
+    return (as_of.year * 12 + as_of.month - 1 - int(shortest)) // 12
 
 
 def _candidates(as_of: datetime.date, version: RuleVersion) -> Iterator[Candidate]:
@@ -236,6 +244,12 @@ _OBSTACLES = """
 SELECT member_id, 'hold', '' FROM retention_legalhold WHERE lifted_at IS NULL AND member_id = ANY (%(subjects)s::uuid[])
 UNION ALL
 SELECT member_id, 'case', '' FROM members_case WHERE state = 'open' AND member_id = ANY (%(subjects)s::uuid[])
+UNION ALL
+SELECT c.id, 'hold', '' FROM members_case c JOIN retention_legalhold h ON h.member_id = c.member_id
+ WHERE h.lifted_at IS NULL AND c.id = ANY (%(subjects)s::uuid[])
+UNION ALL
+SELECT c.id, 'case', '' FROM members_case c JOIN members_case o ON o.member_id = c.member_id
+ WHERE o.state = 'open' AND c.id = ANY (%(subjects)s::uuid[])
 UNION ALL
 SELECT member_id, 'suspension', item FROM members_suspension
  WHERE ended_at IS NULL AND member_id = ANY (%(subjects)s::uuid[])

@@ -118,9 +118,9 @@ def due_on(rule: Rule, started_on: datetime.date) -> datetime.date:
     return reached(started_on, rule.keep_months, rule.keep_days)
 
 
-def year_end(year: int, first_month: int) -> datetime.date:
-    """The last day of a fiscal year, which is called by the calendar year in which it starts."""
-    return datetime.date(year + 1, first_month, 1) - datetime.timedelta(days=1)
+def year_over(year: int, first_month: int) -> datetime.date:
+    """The first day after a fiscal year, which is called by the calendar year in which it starts."""
+    return datetime.date(year + 1, first_month, 1)
 
 
 def rules_for(member: Member, *, version: RuleVersion) -> Rules:
@@ -166,7 +166,7 @@ def what_happens(member: Member, *, on: datetime.date, version: RuleVersion | No
     first_month = member.entity.fiscal_year_starts
     for year in sorted(living.get(Category.STATUTORY, ())):
         rule = rules.get((Start.TRANSACTION, Category.STATUTORY))
-        fate = _fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_end(year, first_month), year)
+        fate = _fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_over(year, first_month), year)
         used = fate.use_ends is not None and fate.use_ends > on
         fates.append(fate if used else dataclasses.replace(fate, stops=_ALL_STOPS))
     return fates

@@ -70,8 +70,11 @@ def entries(path: Path) -> Iterator[Entry]:
 class Journal:
     """A journal open for writing. One process writes it at a time: the run holds the single-flight lock."""
 
-    def __init__(self, plan: uuid.UUID) -> None:
+    def __init__(self, plan: uuid.UUID, *, begun: bool = False) -> None:
+        """``begun``: the run is on record, so its journal must be there. Raises JournalError."""
         self.path = path_of(plan)
+        if begun and not self.path.exists():
+            raise JournalError(f"{self.path} is missing, but the run has begun. Put it back from where the run began.")
         self._number, self.head = 0, _hashed("")
         self.chunk = 0
         # Intents whose completion is not on disk: chunk → ids of certificate lines.

@@ -13,7 +13,7 @@ from access_control.vault.store import KeyStatus
 from members.inventory import ITEMS
 from members.models import Member, Suspension, Transaction
 from retention.due import DueKey, due_now
-from retention.explaining import ONE_DAY, Rules, due_on, listed, rules_for, use_ends, year_end
+from retention.explaining import ONE_DAY, Rules, due_on, listed, rules_for, use_ends, year_over
 from retention.models import LegalHold, Rule, Start
 from retention.services.rules import NoRules, rules_on
 
@@ -100,7 +100,7 @@ class _View:
             return self._correspondence(living)
         newest, earlier = living[-1], living[:-1]
         rule = self._rule(category, newest)
-        began = year_end(year, self.member.entity.fiscal_year_starts) if year is not None else None
+        began = year_over(year, self.member.entity.fiscal_year_starts) if year is not None else None
         due = self.due.get((category, newest.ref.generation))
         if due is not None:
             began = due.started_on
@@ -158,12 +158,12 @@ def record_panel(request: HttpRequest, record: Transaction) -> dict[str, Any]:
         )
     except NoRules:
         rule = None
-    began = year_end(record.fiscal_year, record.member.entity.fiscal_year_starts)
+    began = year_over(record.fiscal_year, record.member.entity.fiscal_year_starts)
     ends = due_on(rule, began) if rule is not None else None
     return {
         "template": "admin/members/panels/record.html",
         "ground": Rule.Ground(rule.ground).label if rule is not None else "",
-        "year_end": began,
+        "year_end": began - ONE_DAY,
         "kept_until": ends - ONE_DAY if ends is not None else None,
         "overdue": ends is not None and ends <= timezone.localdate(),
     }

@@ -81,6 +81,7 @@ PARKED: dict[str, Any] = {
         "Tell whoever runs the console: a current value still uses the old key. Until it is sealed anew, these stay."
     ),
     Parked.Reason.BUSY: _("Make a new plan. Somebody was at work on these rows while the run came by."),
+    Parked.Reason.APPROVAL_LAPSED: _("Make a new plan, and have it approved by somebody who is still here."),
     Parked.Reason.NO_KEY: _(
         "Tell whoever runs the console: the key is in the vault neither alive nor destroyed. Compare with a backup."
     ),
@@ -107,6 +108,11 @@ FINDINGS: dict[str, Any] = {
     "journal_open": _("The journal announces a destruction whose end it does not tell."),
     "journal_counts_otherwise": _("The journal tells of more or fewer destroyed items than the certificate."),
     "no_certificate": _("There is no certificate."),
+    "not_approved": _("Nobody else than the one who asked has approved the plan."),
+    "approved_late": _("The plan was approved or carried out after its time was over."),
+    "journal_of_another_plan": _("The journal is that of another plan."),
+    "journal_not_the_signed_one": _("The journal is not the one that the certificate was signed over."),
+    "signed_by_another_key": _("The certificate names another key than the one that signed it."),
     "signature_broken": _("The signature is not that of the key over this certificate."),
     "certificate_lines_changed": _("The lines are not those that the certificate was signed over."),
     "certificate_of_another_plan": _("The certificate names the hash of another plan."),

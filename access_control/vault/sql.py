@@ -215,6 +215,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NULL
 $$;
 
+-- How many keys were destroyed in the name of each plan: the vault's own count.
+CREATE OR REPLACE FUNCTION vault_destroyed_by_plan()
+RETURNS TABLE (plan_hash bytea, destroyed bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT r.plan_hash, sum(r.destroyed)::bigint FROM public.vault_destroyrecord r GROUP BY 1 HAVING sum(r.destroyed) > 0
+$$;
+
 -- Lookups of which no living key of a category they rest on is left: there are none, unless somebody put them there.
 CREATE OR REPLACE FUNCTION vault_stray_lookups(wanted uuid[])
 RETURNS TABLE (subject uuid, category smallint, found bigint)
@@ -331,6 +338,7 @@ MAY_CALL = {
         "vault_freeze(uuid[], smallint[], boolean)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
+        "vault_destroyed_by_plan()",
         "vault_claim(smallint[], smallint, bytea[], uuid[], smallint[])",
         "vault_lookups_add(smallint[], smallint, bytea[], uuid[], smallint[], smallint[])",
         "vault_lookups_remove(smallint[], bytea[], uuid)",
@@ -351,6 +359,7 @@ MAY_CALL = {
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_fences(uuid[])",
+        "vault_destroyed_by_plan()",
         "vault_stray_lookups(uuid[])",
         "vault_fetch_records(timestamp with time zone)",
     ),

@@ -189,6 +189,12 @@ def subjects_with_more(refs: Sequence[KeyRef], *, kept: int) -> set[uuid.UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
+def destroyed_by_plan() -> dict[bytes, int]:
+    """How many keys the vault destroyed in the name of each plan (its hash, 32 bytes)."""
+    with _call("SELECT plan_hash, destroyed FROM vault_destroyed_by_plan()") as cursor:
+        return {bytes(plan_hash): destroyed for plan_hash, destroyed in cursor.fetchall()}
+
+
 def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
     """(subject, category) of lookups that rest on a category of which no key lives: somebody put them there."""
     with _call("SELECT subject, category FROM vault_stray_lookups(%b)", list(subjects)) as cursor:

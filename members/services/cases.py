@@ -87,6 +87,9 @@ def open_case(
         due_on=timezone.localdate(arrived) + ANSWER_WITHIN,
     )
     with acting(actor, reason=reason, case=case.pk) as act:
+        if member is not None:
+            # A destruction comes before or after, never between: whoever is being answered keeps their data.
+            Member.objects.select_for_update(no_key=True).get(pk=member.pk)
         case.save(force_insert=True)
         act.record(Event.CASE_OPENED, subject=member.pk if member else None)
     return case

@@ -81,6 +81,15 @@ class Rule(models.Model):
         ordering: ClassVar = ["version", "entity", "start", "category"]
         constraints = [
             models.UniqueConstraint(fields=["version", "entity", "category", "start"], name="retention_rule_once"),
+            # What the law keeps is never due by the end of a membership.
+            models.CheckConstraint(
+                condition=Q(start=Start.TRANSACTION, category=Category.STATUTORY)
+                | Q(start=Start.CASE_CLOSED, category=Category.CORRESPONDENCE)
+                | Q(start=Start.VALUE_SUPERSEDED, category__in=[2, 3, 4, 5])
+                | Q(start=Start.MEMBERSHIP_ENDED, category__lte=Category.CORRESPONDENCE),
+                name="retention_rule_start_fits_category",
+                violation_error_message=_("This category is not counted from that event."),
+            ),
             models.CheckConstraint(
                 condition=Q(
                     use_months__gte=0,

@@ -109,6 +109,7 @@ class Parked(models.Model):
         NOT_DUE = "not_due", _("it is not due any more")
         STILL_IN_USE = "still_in_use", _("a live value is sealed under this key")
         BUSY = "busy", _("somebody was working on it")
+        APPROVAL_LAPSED = "approval_lapsed", _("somebody who asked or agreed has left or moved")
         NO_KEY = "no_key", _("the vault holds no such key")
         ENDED_ELSEWHERE = "ended_elsewhere", _("the key was destroyed under another certificate line")
         FAILED = "failed", _("the database refused")

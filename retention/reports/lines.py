@@ -71,7 +71,7 @@ def as_csv(found: Destructions, *, language: str) -> Iterator[bytes]:
         if not one.lines_in_month:
             continue
         named = {"plan": one.plan.reference, "plan_id": one.plan.pk}
-        with connection.cursor() as cursor, cursor.copy(_LINES, {**labels, **span, **named}) as copy:
+        with connection.cursor() as cursor, cursor.copy(cursor.mogrify(_LINES, {**labels, **span, **named})) as copy:
             block: list[bytes] = []
             for row in copy:
                 block.append(bytes(row))

@@ -1,5 +1,8 @@
 """Placing and lifting legal holds. The vault freezes first, so that a hold is never later than what it says."""
 
+import uuid
+from collections.abc import Sequence
+
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
@@ -10,7 +13,7 @@ from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.vault import store
 from access_control.vault.categories import Category
-from members.models import Member
+from members.models import Case, Member
 from retention.events import Event
 from retention.models import LegalHold
 
@@ -41,10 +44,15 @@ def place_legal_hold(member: Member, *, ground: str, actor: Staff, reason: str =
             raise AlreadyOnHold
         if not store.left([member.pk]):
             raise NothingLeft
-        store.freeze([member.pk], list(Category), hold=True)
+        store.freeze(_subjects(member), list(Category), hold=True)
         hold = LegalHold.objects.create(member=member, ground=ground, placed_at=timezone.now(), placed_by=actor)
         act.record(Event.HOLD_PLACED, subject=member.pk)
         return hold
+
+
+def _subjects(member: Member) -> list[uuid.UUID]:
+    """Whose keys hold something of the member: their own, and those of cases noted before they were identified."""
+    return [member.pk, *Case.objects.filter(member=member).values_list("pk", flat=True)]
 
 
 def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_LIFTED) -> LegalHold:
@@ -62,15 +70,19 @@ def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_
         hold.lifted_at, hold.lifted_by = timezone.now(), actor
         hold.save(update_fields=["lifted_at", "lifted_by"])
         act.record(Event.HOLD_LIFTED, subject=member.pk)
-        if not LegalHold.objects.filter(member=member, lifted_at=None).exists():
-            # The row first, then the vault: a crash in between leaves a key frozen, never one thawed under a hold.
-            transaction.on_commit(lambda: _thaw(member))
+        # The row first, then the vault: a crash in between leaves a key frozen, never one thawed under a hold.
+        transaction.on_commit(lambda: thaw([member.pk]))
         return hold
 
 
-def _thaw(member: Member) -> None:
-    with transaction.atomic():
-        # Another hold may have been placed between the commit and now.
-        Member.objects.select_for_update(no_key=True).get(pk=member.pk)
-        if not LegalHold.objects.filter(member=member, lifted_at=None).exists():
-            store.freeze([member.pk], list(Category), hold=False)
+def thaw(members: Sequence[uuid.UUID]) -> None:
+    """Keys of those of ``members`` on whom no hold stands are frozen no longer.
+
+    Called after a hold was lifted, and by every plan for keys that a crash has left frozen.
+    """
+    for member_id in members:
+        with transaction.atomic():
+            # A hold that is being placed has this row: it is on record when the row is free, or was never placed.
+            member = Member.objects.select_for_update(no_key=True).get(pk=member_id)
+            if not LegalHold.objects.filter(member=member, lifted_at=None).exists():
+                store.freeze(_subjects(member), list(Category), hold=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -70,22 +71,40 @@ def lock(items: Sequence[Item], *, patient: bool) -> set[uuid.UUID]:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [RULES_LOCK])
         if patient:
             cursor.execute(f"SET LOCAL lock_timeout = {int(PATIENCE.total_seconds() * 1000)}")
-        for kind, table in ((SubjectKind.MEMBER, "members_member"), (SubjectKind.CASE, "members_case")):
-            subjects = sorted({item.ref.subject for item in items if item.kind == kind})
-            if not subjects:
-                continue
-            sql = f"SELECT id FROM {table} WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
-            if patient:
-                found |= _one_by_one(cursor, sql, subjects)
-            else:
-                cursor.execute(f"{sql} SKIP LOCKED", [array(subjects)])
-                found |= {row[0] for row in cursor.fetchall()}
+        members = sorted({item.ref.subject for item in items if item.kind == SubjectKind.MEMBER})
+        cases = sorted({item.ref.subject for item in items if item.kind == SubjectKind.CASE})
+        if members:
+            found |= _locked(cursor, "members_member", members, patient=patient)
+        if cases:
+            found |= _lock_cases(cursor, cases, patient=patient)
     return found
 
 
+def _lock_cases(cursor: Any, cases: Sequence[uuid.UUID], *, patient: bool) -> set[uuid.UUID]:
+    """A case goes with the member it names: whoever holds or answers that member has the member's row."""
+    cursor.execute("SELECT id, member_id FROM members_case WHERE id = ANY (%s::uuid[])", [array(cases)])
+    member_of = dict(cursor.fetchall())
+    members = sorted({member for member in member_of.values() if member is not None})
+    mine = _locked(cursor, "members_member", members, patient=patient) if members else set()
+    free = [case for case in cases if member_of.get(case) is None or member_of[case] in mine]
+    return _locked(cursor, "members_case", free, patient=patient) if free else set()
+
+
+def _locked(cursor: Any, table: str, ids: Sequence[uuid.UUID], *, patient: bool) -> set[uuid.UUID]:
+    sql = f"SELECT id FROM {table} WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
+    if patient:
+        return _one_by_one(cursor, sql, ids)
+    cursor.execute(f"{sql} SKIP LOCKED", [array(ids)])
+    return {row[0] for row in cursor.fetchall()}
+
+
 def _one_by_one(cursor: Any, sql: str, subjects: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    found = set()
+    """Rows that come free soon; what does not within ``PATIENCE``, all of them together, is left to a later plan."""
+    found: set[uuid.UUID] = set()
+    deadline = time.monotonic() + PATIENCE.total_seconds()
     for subject in subjects:
+        if time.monotonic() > deadline:
+            break
         try:
             with transaction.atomic():
                 cursor.execute(sql, [array([subject])])
@@ -121,8 +140,8 @@ def still_due(
 
 
 def emptied_by(items: Sequence[Item]) -> list[uuid.UUID]:
-    """Members of whom nothing will be left but what the law keeps, once these items are destroyed."""
-    subjects = {item.ref.subject for item in items if item.start == Start.MEMBERSHIP_ENDED}
+    """Members of whom nothing will be left but the books, once these items are destroyed; whether ended or not."""
+    subjects = {item.ref.subject for item in items if item.kind == SubjectKind.MEMBER}
     if not subjects:
         return []
     staying = store.subjects_with_more([item.ref for item in items], kept=Category.STATUTORY)

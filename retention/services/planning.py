@@ -18,9 +18,11 @@ from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.services import NotApprovable, approve, ask_approval
+from members.models import Member
 from retention.due import DueKey, Obstacles, due_chunks
 from retention.events import Event
 from retention.models import Plan, PlanExclusion, PlanLine, new_plan_reference
+from retention.services.holds import thaw
 from retention.services.rules import rules_on
 
 APPROVAL_KIND = "purge"
@@ -75,14 +77,17 @@ def make_plan(
         version = rules_on(as_of)
         payload, last = PlanHash(plan_id, as_of), plan_id
         line_count = subject_count = excluded_count = 0
+        stray: set[uuid.UUID] = set()
         for keys in due_chunks(as_of, version=version):
             obstacles = Obstacles(sorted({key.subject for key in keys}))
             lines, excluded = [], Counter[tuple[uuid.UUID, str]]()
             for key in keys:
                 why = obstacles.of(key.subject, key.category, key.start)
-                if key.frozen or why:
-                    # Frozen without a hold on record: a hold is being placed at this moment, or was half placed.
-                    why = why or PlanExclusion.Reason.LEGAL_HOLD
+                if key.frozen and not why:
+                    # Frozen without a hold on record: one is being placed at this moment, or a crash has left it so.
+                    stray.add(key.subject)
+                    why = PlanExclusion.Reason.LEGAL_HOLD
+                if why:
                     excluded[key.subject, why] += 1
                     continue
                 # The lines are hashed in order of their ids, so each id is above the one before.
@@ -114,7 +119,9 @@ def make_plan(
             approval=ask_approval(APPROVAL_KIND, payload_hash=payload.digest(), actor=actor, reason=reason),
         )
         act.record(Event.PLAN_MADE, note=plan.pk, count=line_count)
-        return plan
+    # For the next plan. A hold that is being placed meanwhile has the member's row, and is waited for.
+    thaw([one for one in sorted(stray) if Member.objects.filter(pk=one).exists()])
+    return plan
 
 
 _KEY_COLUMNS = ("subject", "subject_kind", "category", "generation", "start", "started_on", "due_on", "rule")

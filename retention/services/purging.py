@@ -16,7 +16,8 @@ until the bad item stands alone, and is parked with the class of its error.
 *Two processes run.* One holds an advisory lock for as long as its connection lives; the other ends at once.
 
 *Somebody was too quick.* The purger, who alone may call ``vault_destroy``, cannot write plans; the app, which can,
-cannot destroy. A run spends an approval by another person, and each chunk asks whether it still stands.
+cannot destroy. A run spends an approval by another person, and each chunk asks whether it still stands; if it does not,
+what is left is parked, and what was destroyed until then is certified.
 """
 
 import dataclasses
@@ -109,7 +110,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
             return Outcome(plan, run.destroyed_count, run.parked_count, 0.0)
-        journal = Journal(plan.pk)
+        journal = Journal(plan.pk, begun=run is not None)
         try:
             _begin(plan)
             reached(Point.BEGUN)
@@ -136,11 +137,10 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
 
 
 def _begin(plan: Plan) -> None:
-    """The run is on record; its approval was spent now, or stands since it was."""
+    """The run is on record; its approval was spent now, or when it was first begun."""
     now = timezone.now()
     with acting(None, reason=Reason.RETENTION_ENDED) as act:
         if Run.objects.filter(plan=plan).update(seen_at=now, times_begun=F("times_begun") + 1):
-            _require_approval(plan)
             return
         payload = bytes(plan.payload_hash)
         use_approval(
@@ -150,9 +150,8 @@ def _begin(plan: Plan) -> None:
         act.record(Event.RUN_BEGUN, note=plan.pk, count=plan.line_count)
 
 
-def _require_approval(plan: Plan) -> None:
-    if not approval_stands(plan.approval_id, kind=APPROVAL_KIND, payload_hash=bytes(plan.payload_hash)):
-        raise NotApprovable
+def _stands(plan: Plan) -> bool:
+    return approval_stands(plan.approval_id, kind=APPROVAL_KIND, payload_hash=bytes(plan.payload_hash))
 
 
 # One chunk.
@@ -198,10 +197,12 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
     with acting(None, reason=Reason.RETENTION_ENDED) as act:
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)
-        _require_approval(plan)
         mine = [item for item in items if item.ref.subject in locked]
-        version = rules_on(plan.as_of)
-        due, spared = still_due(plan, mine, version)
+        if _stands(plan):
+            # By the rules of the day on which it happens: what was lengthened since the plan was made is kept.
+            due, spared = still_due(plan, mine, rules_on(max(plan.as_of, timezone.localdate())))
+        else:
+            due, spared = [], {Parked.Reason.APPROVAL_LAPSED: mine} if mine else {}
         for why, left_out in spared.items():
             _park(plan, left_out, why)
         reached(Point.CHECKED)

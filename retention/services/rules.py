@@ -49,11 +49,17 @@ _ACHIEVED = tuple(
     Period(category, Start.VALUE_SUPERSEDED, Rule.Ground.PURPOSE, GRACE)
     for category in (Category.CONTACT, Category.DELIVERY, Category.PAYMENT, Category.PROFILE)
 )
+_WITHOUT_WORDS = tuple(
+    period
+    for period in _ACHIEVED
+    if (period.category, period.start) != (Category.CORRESPONDENCE, Start.MEMBERSHIP_ENDED)
+)
 # The law counts from the day the return of a fiscal year is due in Japan, two months after its end. Customer service
 # about a transaction (purpose 9) takes a year.
 BUILT_IN: dict[str, tuple[Period, ...]] = {
     "jp": (*_ACHIEVED, Period(Category.STATUTORY, Start.TRANSACTION, Rule.Ground.TAX_JP, (86, 0), (12, 0))),
-    "kr": (*_ACHIEVED, Period(Category.STATUTORY, Start.TRANSACTION, Rule.Ground.TRADE_KR, (60, 0), (12, 0))),
+    # Korea's law wants complaints and how they were settled for three years, whatever becomes of the membership.
+    "kr": (*_WITHOUT_WORDS, Period(Category.STATUTORY, Start.TRANSACTION, Rule.Ground.TRADE_KR, (60, 0), (12, 0))),
     "sg": (*_ACHIEVED, Period(Category.STATUTORY, Start.TRANSACTION, Rule.Ground.COMPANIES_SG, (60, 0), (12, 0))),
 }
 _COMPLAINT = Period(Category.CORRESPONDENCE, Start.CASE_CLOSED, Rule.Ground.COMPLAINT, (36, 0), (36, 0))

@@ -89,8 +89,9 @@ def verify_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda lines: No
     if not digest.digest() == bytes(plan.payload_hash) == approved:
         found.add("plan_changed")
     _look_at_strange_lines(plan, found)
-    _look_at_the_journal(plan, certified, found)
-    _look_at_the_certificate(plan, certified, found)
+    _look_at_the_approval(plan, found)
+    facts = _look_at_the_certificate(plan, certified, found)
+    _look_at_the_journal(plan, facts, found)
     return Verification.objects.create(
         plan=plan, verified_count=found.verified, failed_count=found.failed, findings=found.said
     )
@@ -175,42 +176,92 @@ def _look_at_strange_lines(plan: Plan, found: Findings) -> None:
             found.add("not_planned", row[0])
 
 
-def _look_at_the_journal(plan: Plan, certified: int, found: Findings) -> None:
-    """The chain is whole, every intent is answered, and the answers add up to what is certified."""
-    intents: dict[int, set[bytes]] = {}
-    # By line: a run that was begun again over a restored console names some of them twice.
+def _look_at_the_approval(plan: Plan, found: Findings) -> None:
+    """Somebody else agreed to exactly this, in time, before the run began."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.kind = 'purge' AND a.approver_id IS NOT NULL AND a.approver_id IS DISTINCT FROM a.requester_id"
+            "   AND a.used_at IS NOT NULL AND a.approved_at <= a.used_at,"
+            "   a.used_at <= a.expires_at AND a.approved_at <= r.started_at"
+            "  FROM access_control_approval a JOIN retention_plan p ON p.approval_id = a.id"
+            "  LEFT JOIN retention_run r ON r.plan_id = p.id WHERE p.id = %s",
+            [plan.pk],
+        )
+        agreed, in_time = cursor.fetchone()
+    if not agreed:
+        found.add("not_approved")
+    elif in_time is False:
+        found.add("approved_late")
+
+
+def _look_at_the_journal(plan: Plan, facts: dict[str, Any] | None, found: Findings) -> None:
+    """The chain is whole and is the one that was signed; every intent names this plan and is answered; the answers are
+    what is certified.
+    """
+    intents: dict[int, list[str]] = {}
+    # By line: a run that was begun again over a restored console names some of them twice. 16 bytes a line.
     destroyed: set[bytes] = set()
+    signed = last = None
+    mine = True
     try:
-        for entry in entries(path_of(plan.pk)):
-            if entry.kind == "intent":
-                intents[entry.says["chunk"]] = {uuid.UUID(row[0]).bytes for row in entry.says["keys"]}
-            elif entry.kind == "done":
-                spared = {uuid.UUID(line).bytes for line in entry.says["spared"]}
-                destroyed |= intents.pop(entry.says["chunk"], set()) - spared
+        for last in entries(path_of(plan.pk)):
+            says = last.says
+            if last.kind == "journal":
+                mine = mine and says["plan"] == str(plan.pk)
+            elif last.kind == "intent":
+                mine = mine and says["plan_hash"] == bytes(plan.payload_hash).hex()
+                intents[says["chunk"]] = [row[0] for row in says["keys"]]
+            elif last.kind == "done":
+                spared = set(says["spared"])
+                destroyed |= {uuid.UUID(line).bytes for line in intents.pop(says["chunk"], []) if line not in spared}
+            elif last.kind == "finished":
+                signed = last
     except JournalError:
         found.add("journal_broken")
         return
+    if not mine:
+        found.add("journal_of_another_plan")
     if intents:
         found.add("journal_open")
-    if len(destroyed) != certified:
+    if facts is not None and (signed is None or signed is not last or signed.hash != facts["journal"]):
+        found.add("journal_not_the_signed_one")
+    if not _are_certified(plan, destroyed):
         found.add("journal_counts_otherwise")
 
 
-def _look_at_the_certificate(plan: Plan, certified: int, found: Findings) -> None:
-    """As an outsider reads it: the signature holds, the lines are those signed, the facts are those on record."""
+def _are_certified(plan: Plan, lines: set[bytes]) -> bool:
+    """Whether the plan's certificate lines are exactly these."""
+    count = 0
+    with connection.chunked_cursor() as cursor:
+        cursor.execute("SELECT id FROM retention_certificateline WHERE plan_id = %s", [plan.pk])
+        while rows := cursor.fetchmany(BATCH):
+            count += len(rows)
+            if any(row[0].bytes not in lines for row in rows):
+                return False
+    return count == len(lines)
+
+
+def _look_at_the_certificate(plan: Plan, certified: int, found: Findings) -> dict[str, Any] | None:
+    """As an outsider reads it: the signature holds, the lines are those signed, the facts are those on record.
+
+    Returns what was signed; None when there is no certificate.
+    """
     certificate = Certificate.objects.filter(plan=plan).first()
     if certificate is None:
         found.add("no_certificate")
-        return
+        return None
     document = certificate.document.encode()
-    facts = json.loads(document)
+    facts: dict[str, Any] = json.loads(document)
     if not signing.is_signed(document, bytes(certificate.signature), certificate.public_key):
         found.add("signature_broken")
+    if facts["key"] != signing.fingerprint_of(certificate.public_key):
+        found.add("signed_by_another_key")
     root = merkle.root(lines_of(plan.pk, bytes(certificate.salt)))
     if root != bytes.fromhex(facts["root"]) or facts["lines"] != certified:
         found.add("certificate_lines_changed")
     if facts["plan_hash"] != bytes(plan.payload_hash).hex():
         found.add("certificate_of_another_plan")
+    return facts
 
 
 def newest_verification(plan: Plan) -> Verification | None:

@@ -16,7 +16,7 @@ from retention.explaining import (
     notice_context,
     reached,
     what_happens,
-    year_end,
+    year_over,
 )
 from retention.models import Rule, RuleVersion
 from retention.services.memberships import end_membership
@@ -56,11 +56,9 @@ def test_periods_reach_the_day_that_postgresql_says():
     assert [reached(*one) for one in asked] == said
 
 
-@pytest.mark.parametrize(
-    ("first_month", "last_day"), [(4, datetime.date(2026, 3, 31)), (1, datetime.date(2025, 12, 31))]
-)
-def test_a_fiscal_year_ends_the_day_before_the_next_one_starts(first_month, last_day):
-    assert year_end(2025, first_month) == last_day
+@pytest.mark.parametrize(("first_month", "first_day"), [(4, datetime.date(2026, 4, 1)), (1, datetime.date(2026, 1, 1))])
+def test_a_fiscal_year_is_over_when_the_next_one_starts(first_month, first_day):
+    assert year_over(2025, first_month) == first_day
 
 
 def test_every_category_says_what_stops_what_is_kept_why_and_until_when(hanako):

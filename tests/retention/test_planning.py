@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import os
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -10,17 +11,21 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
 
+from access_control.ledger import acting
 from access_control.models import Approval, LedgerEvent
 from access_control.services import leave
 from access_control.vault import store
+from members.models import Case, CaseNote
+from members.services.cases import add_note, close_case
 from retention.events import Event
-from retention.models import Plan, PlanLine, Run
+from retention.models import Plan, PlanLine, Rule, RuleVersion, Run, Start
+from retention.services.holds import lift_legal_hold, place_legal_hold
 from retention.services.planning import FutureDay, NotApprovable, PlanHash, SamePerson, approve_plan, make_plan
-from retention.services.purging import RUN_LOCK, AlreadyRunning
+from retention.services.purging import RUN_LOCK, AlreadyRunning, run_plan
 from retention.services.rules import AlreadyInForce, NoRules, built_in, publish_rules
 from tests import factories
 from tests.databases import become
-from tests.retention.conftest import approved, as_, ended, run
+from tests.retention.conftest import approved, as_, ended, run, verify
 
 
 def today():
@@ -204,3 +209,135 @@ def test_a_plan_of_many_is_made_in_flat_steps(committed, monkeypatch):
     assert (few, many) == (2, 12)
     assert some == more
     assert Plan.objects.count() == 2
+
+
+# What changes between a plan and its run
+
+
+def test_rules_published_since_the_plan_count_on_the_day_of_the_run(committed):
+    import dataclasses
+
+    member = ended(factories.member())
+    plan = approved(today() - datetime.timedelta(days=1))
+    longer = {
+        entity: [
+            dataclasses.replace(one, keep=(0, 3_000)) if one.start == Start.MEMBERSHIP_ENDED else one for one in periods
+        ]
+        for entity, periods in built_in().items()
+    }
+    publish_rules(longer, effective_on=today(), actor=None)
+    assert (run(plan).destroyed, len(store.left([member.pk]))) == (0, 5)
+
+
+def test_an_approver_who_leaves_during_a_run_leaves_nothing_half_done(committed):
+    from retention.points import Point
+    from tests.faults.killing import run_and_kill
+
+    officer = factories.staff("officer")
+    ended(factories.member())
+    plan = approve_plan(make_plan(today(), actor=None), actor=officer)
+    _acts, status = run_and_kill(plan, at=Point.DESTROYED)
+    assert status == -9
+    leave(officer.person, on=today(), actor=None)
+    other = ended(factories.member())
+    outcome = run(plan)
+    assert (outcome.destroyed, outcome.parked) == (plan.line_count, 0)
+    assert verify(plan).findings == []
+    # The next plan is not kept waiting.
+    assert run(approved()).destroyed == 5
+    assert store.left([other.pk]) == []
+
+
+def test_what_is_left_when_the_approver_has_gone_is_parked(committed):
+    from retention.points import Point
+    from tests.faults.killing import run_and_kill
+
+    officer = factories.staff("officer")
+    member = ended(factories.member())
+    plan = approve_plan(make_plan(today(), actor=None), actor=officer)
+    run_and_kill(plan, at=Point.BEGUN)
+    leave(officer.person, on=today(), actor=None)
+    outcome = run(plan)
+    assert (outcome.destroyed, outcome.parked) == (0, plan.line_count)
+    assert set(plan.parked.values_list("reason", flat=True)) == {"approval_lapsed"}
+    assert verify(plan).findings == []
+    assert len(store.left([member.pk])) == 5
+
+
+def test_a_hold_keeps_what_was_noted_before_the_caller_was_identified(committed):
+    agent, officer = factories.staff("agent"), factories.staff("officer")
+    member = factories.member()
+    case = factories.case(member, agent)
+    note = add_note(case, text="折り返しは午後", actor=agent)
+    assert note.subject_id == case.pk
+    factories.identify(case)
+    close_case(case, outcome="done", actor=agent)
+    years_ago = timezone.now() - datetime.timedelta(days=4 * 365)
+    with acting(None, reason="asked"):
+        Case.objects.filter(pk=case.pk).update(closed_at=years_ago, arrived_at=years_ago)
+    assert make_plan(today(), actor=None).line_count == 1
+    plan = approved()
+    hold = place_legal_hold(member, ground="litigation", actor=officer)
+    assert (run(plan).destroyed, make_plan(today(), actor=None).line_count) == (0, 0)
+    lift_legal_hold(hold, actor=officer)
+    assert run(approved()).destroyed == 1
+    assert CaseNote.objects.get(pk=note.pk).text is None
+
+
+def test_a_freeze_that_a_crash_left_behind_ends_with_the_next_plan(committed, officer):
+    member = ended(factories.member())
+    hold = place_legal_hold(member, ground="litigation", actor=officer)
+    with acting(None, reason="hold_lifted"):
+        type(hold).objects.filter(pk=hold.pk).update(lifted_at=timezone.now(), lifted_by=officer)
+    assert make_plan(today(), actor=None).line_count == 0
+    assert make_plan(today(), actor=None).line_count == 5
+
+
+def test_a_case_opened_while_a_run_is_under_way_comes_before_or_after(committed):
+    """The case waits for the run, or the run leaves the member alone."""
+    from django.db import transaction
+
+    from tests.faults.killing import in_a_child
+
+    agent, member = factories.staff("agent"), ended(factories.member())
+    plan = approved()
+    connections.close_all()
+
+    def destroy(pipe):
+        become("purger")
+        os.write(pipe, str(run_plan(plan).destroyed).encode())
+
+    with transaction.atomic():
+        factories.case(member, agent)
+        link = connections["default"].connection
+        connections["default"].connection = None
+        try:
+            said_so, status = in_a_child(destroy)
+        finally:
+            connections["default"].connection = link
+    assert (status, said_so) == (0, ["0"])
+    assert len(store.left([member.pk])) == 5
+
+
+def test_korea_keeps_what_was_said_for_three_years_and_the_rest_for_the_grace(committed):
+    agent = factories.staff("agent")
+    member = factories.member(entity="kr", addressees=[], contacts=[{"kind": "email", "value": "jihun@example.com"}])
+    case = factories.case(member, agent)
+    note = add_note(case, text="메모", actor=agent)
+    close_case(case, outcome="not_identified", actor=agent)
+    ended(member)
+    plan = approved()
+    assert 6 not in plan.lines.values_list("category", flat=True)
+    run(plan)
+    assert CaseNote.objects.get(pk=note.pk).text is not None
+
+
+def test_a_rule_that_counts_a_category_from_the_wrong_event_is_refused():
+    from django.db import IntegrityError, transaction
+
+    version = RuleVersion.objects.get()
+    for category, start in ((7, "membership_ended"), (1, "transaction"), (2, "case_closed"), (1, "value_superseded")):
+        with pytest.raises(IntegrityError, match="start_fits_category"), transaction.atomic():
+            Rule.objects.create(
+                version=version, entity_id="sg", category=category, start=start, keep_days=1, ground="purpose"
+            )

@@ -6,16 +6,20 @@ import uuid
 
 import psycopg
 import pytest
+from django.utils import timezone
 
 from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed
 from access_control.vault.ring import keys_for
+from access_control.vault.seal import KeyRef
 from members.models import ContactPoint, Member
-from retention.journal import path_of
+from retention.journal import Journal, path_of
 from retention.models import CertificateLine
+from retention.services import purging
+from retention.services.planning import approve_plan, make_plan
 from tests import factories
-from tests.retention.conftest import approved, ended, run, verify
+from tests.retention.conftest import approved, as_, ended, run, verify
 
 
 @pytest.fixture
@@ -162,7 +166,7 @@ def test_a_journal_line_changed_or_cut_is_noticed(destroyed):
     path.write_bytes(b"".join(lines[:1] + lines[2:]))
     assert codes(verify(plan)) == {"journal_broken"}
     path.write_bytes(b"".join(lines[:2]))
-    assert codes(verify(plan)) == {"journal_open", "journal_counts_otherwise"}
+    assert codes(verify(plan)) == {"journal_open", "journal_counts_otherwise", "journal_not_the_signed_one"}
     path.unlink()
     assert codes(verify(plan)) == {"journal_broken"}
     path.write_bytes(whole)
@@ -177,6 +181,61 @@ def test_a_certificate_signed_by_nobody_is_noticed(destroyed, as_role):
             "UPDATE retention_certificate SET document = replace(document, '\"persons\": 1', '\"persons\": 2')"
         )
     assert codes(verify(plan)) == {"signature_broken"}
+
+
+def test_a_journal_written_anew_is_noticed(destroyed):
+    """A chain of hashes can be made by anybody; its last hash is in the signed certificate."""
+    _member, plan, _before, _lookups = destroyed
+    lines = list(plan.lines.values_list("id", "subject", "category", "generation"))
+    path_of(plan.pk).unlink()
+    journal = Journal(plan.pk)
+    chunk = journal.intend([(line, KeyRef(*ref)) for line, *ref in lines], plan_hash=bytes(plan.payload_hash))
+    journal.complete(chunk, [line for line, *_ref in lines])
+    journal.finish(root=b"\x00" * 32)
+    journal.close()
+    assert codes(verify(plan)) == {"journal_not_the_signed_one"}
+
+
+def test_the_purger_can_spend_an_approval_and_not_give_one(committed, as_role):
+    ended(factories.member())
+    plan = make_plan(timezone.localdate(), actor=None)
+    officer = factories.staff("officer")
+    for change in (
+        f"approver_id = '{officer.person_id}', approver_epoch = 1, approved_at = now()",
+        "expires_at = now() + interval '1 year'",
+        "payload_hash = '\\x00'",
+    ):
+        with as_role("purger") as cursor, pytest.raises(psycopg.Error) as refused:
+            cursor.execute(f"UPDATE access_control_approval SET {change} WHERE id = %s", [plan.approval_id])
+        assert refused.value.sqlstate == "42501"
+    approve_plan(plan, actor=officer)
+    for change in ("approved_at = now()", "payload_hash = '\\x00'", "expires_at = now() + interval '1 year'"):
+        with as_role("app") as cursor, pytest.raises(psycopg.Error) as refused:
+            cursor.execute(f"UPDATE access_control_approval SET {change} WHERE id = %s", [plan.approval_id])
+        assert refused.value.sqlstate == "CA007"
+    run(plan)
+    with as_role("purger") as cursor, pytest.raises(psycopg.Error) as refused:
+        cursor.execute("UPDATE access_control_approval SET used_at = NULL WHERE id = %s", [plan.approval_id])
+    assert refused.value.sqlstate == "CA007"
+
+
+def test_a_run_that_nobody_approved_is_noticed(committed, monkeypatch):
+    ended(factories.member())
+    plan = make_plan(timezone.localdate(), actor=None)
+    monkeypatch.setattr(purging, "use_approval", lambda *args, **options: None)
+    monkeypatch.setattr(purging, "approval_stands", lambda *args, **options: True)
+    run(plan)
+    assert codes(verify(plan)) == {"not_approved"}
+
+
+def test_a_key_destroyed_in_the_name_of_no_plan_shows_on_the_board(committed):
+    from retention.board import board
+
+    member = factories.member()
+    with as_("purger"):
+        store.destroy([(KeyRef(member.pk, 4, 1), uuid.uuid4())], plan_hash=b"\x01" * 32)
+    rows = {row.result.control.code: row.result for row in board(now=timezone.now())}
+    assert (rows["without_certificate"].figure, rows["without_certificate"].rows) == (1, ["01" * 32])
 
 
 def test_an_earlier_copy_of_the_console_opens_nothing_that_was_destroyed(committed):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import Count
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from retention.management.progress import progress_bar
@@ -50,7 +50,8 @@ class Command(ConsoleCommand):
             "excluded": {reason.value: excluded.get(reason.value, 0) for reason in PlanExclusion.Reason},
             "hash": bytes(plan.payload_hash).hex(),
         }
-        self.answer(summary, self._text(plan, excluded), as_json=json)
+        with translation.override("en"):
+            self.answer(summary, self._text(plan, excluded), as_json=json)
 
     def _text(self, plan: Any, excluded: dict[str, int]) -> str:
         if plan.line_count:
@@ -61,7 +62,7 @@ class Command(ConsoleCommand):
             last = "There is nothing to approve or to destroy."
         lines = [first]
         lines += [
-            f"Left out: {count:,} persons, because {PlanExclusion.Reason(reason).label}."
+            f"Left out: {count:,} person{'' if count == 1 else 's'}, because {PlanExclusion.Reason(reason).label}."
             for reason, count in sorted(excluded.items())
         ]
         return "\n".join([*lines, f"Hash: {bytes(plan.payload_hash).hex()}", last])

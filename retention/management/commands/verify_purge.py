@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from access_control.management.console import REFUSED, ConsoleCommand
 from retention.management.progress import find_plan, progress_bar
@@ -56,4 +56,5 @@ def unverified() -> list[Plan]:
     """Plans whose run is over and whose newest verification is not clean, or is missing; oldest first."""
     newest = Verification.objects.filter(plan=OuterRef("pk")).order_by("-id").values("failed_count")[:1]
     finished = Plan.objects.filter(run__finished_at__isnull=False).select_related("approval", "rules")
-    return list(finished.annotate(failed=Subquery(newest)).exclude(failed=0).order_by("made_at"))
+    unclean = Q(failed=None) | Q(failed__gt=0)
+    return list(finished.annotate(failed=Subquery(newest)).filter(unclean).order_by("made_at"))
