@@ -28,7 +28,7 @@ from tests.benchmarks.measuring import Line, compare, rate
 from tests.benchmarks.peers import PeerMember, import_data, import_lines, import_rows
 
 NAME = "import"
-SIZE = 4_000
+SIZE = 2_000
 WARM_UP = 500
 ENTITIES = frozenset({"jp", "kr", "sg"})
 LINES = (
