@@ -132,8 +132,8 @@ def test_the_history_of_the_member_says_that_the_membership_ended_and_stands_aga
     return_to_membership(coming_back, actor=agent)
     with acting(agent, reason=Reason.DAILY_WORK) as act, translation.override("en"):
         entries = timeline(coming_back.member, act=act)
-    # One transaction, so one entry: whatever a test changes is undone at its end.
-    states = [change for entry in entries for change in entry.changes if str(change.label) == "state"]
+        # One transaction, so one entry: whatever a test changes is undone at its end.
+        states = [change for entry in entries for change in entry.changes if str(change.label) == "state"]
     assert [(change.before, change.after) for change in states] == [
         ("member", "membership ended"),
         ("membership ended", "member"),

@@ -90,8 +90,8 @@ def test_every_category_says_what_stops_what_is_kept_why_and_until_when(hanako):
         orders = said[Category.STATUTORY, 2025]
         assert next(str(one) for one in orders.stops) == "use for anything but questions about these orders"
         assert str(orders.ground).startswith("tax law of Japan")
-        # Two months after the year's end the return is due, and from then on seven years.
-        assert (orders.use_ends, orders.due_on) == (datetime.date(2027, 4, 1), datetime.date(2033, 6, 1))
+        # Two months after the year's end the return is due, and from then on seven years, to the end of the last day.
+        assert (orders.used_until, orders.kept_until) == (datetime.date(2027, 3, 31), datetime.date(2033, 5, 31))
         assert "buyer's address" in [str(item) for item in orders.items]
     assert law_keeps(fates) == fates[-2:]
 
@@ -143,7 +143,7 @@ def test_the_law_of_the_site_joined_says_how_long(entity):
     member = factories.member(member_number="R0000778", entity=entity, addressees=[])
     factories.transaction("R0000778", ordered_on="2025-05-02")
     (year,) = law_keeps(what_happens(member, on=factories.TODAY))
-    assert (year.year, year.due_on) == (2025, datetime.date(2031, 1, 1))
+    assert (year.year, year.kept_until) == (2025, datetime.date(2030, 12, 31))
 
 
 def test_newer_rules_move_the_dates_at_once(agent, hanako):

@@ -45,11 +45,11 @@ def test_of_a_member_data_is_in_use_and_only_the_laws_years_have_dates(hanako):
     assert {key[0]: row.state for key, row in found.items() if key[1] is None} == dict.fromkeys(DATA, "use")
     assert {row.kept_until for key, row in found.items() if key[1] is None} == {None}
     old, new = found[Category.STATUTORY, 2023], found[Category.STATUTORY, 2026]
-    assert (old.state, old.used_until, old.kept_until) == ("kept", None, datetime.date(2031, 5, 30))
+    assert (old.state, old.used_until, old.kept_until) == ("kept", None, datetime.date(2031, 5, 31))
     assert (new.state, new.used_until, new.kept_until) == (
         "use",
-        datetime.date(2028, 3, 30),
-        datetime.date(2034, 5, 30),
+        datetime.date(2028, 3, 31),
+        datetime.date(2034, 5, 31),
     )
 
 
@@ -154,6 +154,6 @@ def test_the_page_shows_it_in_words_to_whoever_has_access(client, agent, supervi
             "the purpose is achieved",
             "tax law of Japan",
             "fiscal year 2026",
-            "used until 2028-03-30",
+            "used until 2028-03-31",
         ):
             assert said in shown
