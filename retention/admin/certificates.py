@@ -72,7 +72,7 @@ class CertificateAdmin(ReadOnlyAdmin):
         """The list."""
         return super().changelist_view(request, {"title": _("Certificates of destruction"), **(extra_context or {})})
 
-    @admin.display(description=_("reference"))
+    @admin.display(description=_("plan reference"))
     def name(self, certificate: Certificate) -> SafeString:
         """The reference of plan, run and certificate."""
         return format_html("<code>{}</code>", certificate.plan.reference)

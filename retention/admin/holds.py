@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -25,13 +26,30 @@ from retention.showing import short
 PLACES = "retention.place_legalhold"
 
 
+class StandingFilter(admin.SimpleListFilter):
+    """Holds that stand, and those that were lifted."""
+
+    title = _("state")
+    parameter_name = "stands"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Two states."""
+        return [("1", _("stands")), ("0", _("hold lifted"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those in the state chosen; an unknown one is all of them."""
+        if self.value() not in {"0", "1"}:
+            return queryset
+        return queryset.filter(lifted_at__isnull=self.value() == "1")
+
+
 @admin.register(LegalHold)
 class LegalHoldAdmin(ReadOnlyAdmin):
     """Holds, the newest first."""
 
     list_display = ("member_short", "ground", "state_name", "placed_at", "placer", "lifted_at", "lifter")
     list_display_links = None
-    list_filter = ("ground", ("lifted_at", admin.EmptyFieldListFilter))
+    list_filter = (StandingFilter, "ground")
     list_select_related = ("placed_by__person", "lifted_by__person")
     ordering = ("-placed_at",)
     sortable_by = ("placed_at", "lifted_at")
@@ -49,10 +67,8 @@ class LegalHoldAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list, with what the viewer may do."""
-        self_may = policies.can(request.user, PLACES)
-        return super().changelist_view(
-            request, {"title": _("Legal holds"), "may_place": self_may, **(extra_context or {})}
-        )
+        extra = {"title": _("Legal holds"), "may_place": policies.can(request.user, PLACES)}
+        return super().changelist_view(request, {**extra, **(extra_context or {})})
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         """Lifting stands in the list for whoever may."""
@@ -80,7 +96,7 @@ class LegalHoldAdmin(ReadOnlyAdmin):
         """The person's name."""
         return hold.lifted_by.get_full_name() if hold.lifted_by else "—"
 
-    @admin.display(description=_("lift"))
+    @admin.display(description=_("what to do"))
     def lift(self, hold: LegalHold) -> SafeString | str:
         """A link to the page that asks once more."""
         if hold.lifted_at is not None:

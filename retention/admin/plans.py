@@ -112,7 +112,7 @@ class PlanAdmin(ReadOnlyAdmin):
         extra = {"title": _("Destruction plans"), "may_make": policies.can(request.user, "retention.make_plan")}
         return super().changelist_view(request, {**extra, **(extra_context or {})})
 
-    @admin.display(description=_("reference"))
+    @admin.display(description=_("plan reference"))
     def name(self, plan: Plan) -> SafeString:
         """The reference, as a code."""
         return format_html("<code>{}</code>", plan.reference)

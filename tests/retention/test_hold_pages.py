@@ -66,6 +66,8 @@ def test_a_hold_is_asked_for_confirmed_and_lifted(at, officer, hanako, call):
     assert hold.lifted_by == officer
     assert "The hold was lifted before" in text(at(officer).post(lift(hold), follow=True))
     assert "The hold was lifted before" in text(at(officer).get(lift(hold)))
+    for query, listed in (("?stands=1", 0), ("?stands=0", 1), ("?stands=x", 1)):
+        assert at(officer).get(LIST + query).content.decode().count('class="field-member_short"') == listed
 
 
 def test_a_member_is_named_by_an_id_as_well(at, officer, hanako):
