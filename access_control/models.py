@@ -267,7 +267,7 @@ BEGIN
      OR OLD.approved_at IS NOT NULL AND (NEW.approver_id, NEW.approver_epoch, NEW.approved_at)
      IS DISTINCT FROM (OLD.approver_id, OLD.approver_epoch, OLD.approved_at)
      OR OLD.used_at IS NOT NULL AND NEW.used_at IS DISTINCT FROM OLD.used_at THEN
-    RAISE EXCEPTION 'an approval is given once and used once, for what was asked' USING ERRCODE = 'CA007';
+    RAISE EXCEPTION 'an approval is given once and used once, for what was asked' USING ERRCODE = 'CA008';
   END IF;
   RETURN NEW;
 END $$;

@@ -212,11 +212,11 @@ def test_the_purger_can_spend_an_approval_and_not_give_one(committed, as_role):
     for change in ("approved_at = now()", "payload_hash = '\\x00'", "expires_at = now() + interval '1 year'"):
         with as_role("app") as cursor, pytest.raises(psycopg.Error) as refused:
             cursor.execute(f"UPDATE access_control_approval SET {change} WHERE id = %s", [plan.approval_id])
-        assert refused.value.sqlstate == "CA007"
+        assert refused.value.sqlstate == "CA008"
     run(plan)
     with as_role("purger") as cursor, pytest.raises(psycopg.Error) as refused:
         cursor.execute("UPDATE access_control_approval SET used_at = NULL WHERE id = %s", [plan.approval_id])
-    assert refused.value.sqlstate == "CA007"
+    assert refused.value.sqlstate == "CA008"
 
 
 def test_a_run_that_nobody_approved_is_noticed(committed, monkeypatch):
