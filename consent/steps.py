@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from access_control.codes import Purpose
@@ -90,7 +91,7 @@ class LookStep(Step):
         except NothingThere:
             page.left["refusal"] = {"sentence": _("The member has no such value any more.")}
         except Destroyed as destroyed:
-            said = _("This value was destroyed on %(date)s.") % {"date": destroyed.at.date().isoformat()}
+            said = _("This value was destroyed on %(date)s.") % {"date": timezone.localdate(destroyed.at).isoformat()}
             page.left["refusal"] = {"sentence": said, "clause": "P7"}
         except CeilingReached:
             page.left["refusal"] = {

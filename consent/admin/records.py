@@ -15,6 +15,7 @@ from django.db.models import Max, Min, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -178,7 +179,7 @@ class RecordAdmin(ReadOnlyAdmin):
             # The account's role, or the record, has gone since the page was asked for.
             raise Http404 from None
         except Destroyed as destroyed:
-            said = _("This record was destroyed on %(date)s.") % {"date": destroyed.at.date().isoformat()}
+            said = _("This record was destroyed on %(date)s.") % {"date": timezone.localdate(destroyed.at).isoformat()}
             refusal = {"sentence": said, "clause": "P7"}
         except CeilingReached:
             refusal = {"sentence": _("Too many values were opened in the last hour. Tell the privacy officer.")}

@@ -1,15 +1,14 @@
 """People, accounts and approvals: what leaving and moving end, and what two persons must agree on."""
 
-import datetime
-
 import pytest
+import time_machine
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
 from access_control import policies
 from access_control.codes import Reason
-from access_control.models import Approval, LedgerEvent, Person, Staff
+from access_control.models import LedgerEvent, Person, Staff
 from access_control.roles import PERMISSIONS, Role
 from access_control.services import (
     AlreadyLeft,
@@ -147,8 +146,7 @@ def test_an_approval_covers_one_payload_only(asked, supervisor, officer, kind, p
 def test_an_approval_not_given_or_expired_is_worth_nothing(asked, supervisor, officer):
     with pytest.raises(NotApprovable):
         use_approval(asked.pk, kind="purge", payload_hash=HASH, actor=officer, reason=Reason.SCHEDULED)
-    Approval.objects.update(expires_at=timezone.now() - datetime.timedelta(seconds=1))
-    with pytest.raises(NotApprovable):
+    with time_machine.travel(asked.expires_at, tick=False), pytest.raises(NotApprovable):
         approve(asked, actor=supervisor, reason=Reason.DAILY_WORK)
 
 

@@ -142,7 +142,8 @@ def test_a_reveal_refuses_to_be_part_of_somebody_elses_transaction(record, keepe
 
 def test_neither_the_end_of_the_membership_nor_a_suspension_stops_it(record, keeper, identified):
     with acting(None, reason="asked"):
-        Member.objects.filter(pk=record.member_id).update(state="destroyed", ended_at=timezone.now())
+        Member.objects.filter(pk=record.member_id).update(state="ended", ended_at=timezone.now())
+        Member.objects.filter(pk=record.member_id).update(state="destroyed")
         Suspension.objects.create(
             member_id=record.member_id,
             case=identified,
@@ -221,7 +222,7 @@ def test_a_destroyed_record_says_when(committed, as_role, client):
         reveal_record(record, reason=Reason.TAX_AUDIT, actor=keeper)
     client.force_login(keeper)
     client.cookies["django_language"] = "en"
-    said = f"destroyed on {timezone.now().date().isoformat()}"
+    said = f"destroyed on {timezone.localdate().isoformat()}"
     assert said in client.get(reverse(LIST)).content.decode()
     page = client.get(page_of(record)).content.decode()
     assert said in page
