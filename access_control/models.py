@@ -261,9 +261,10 @@ class Approval(models.Model):
 CREATE OR REPLACE FUNCTION approval_is_kept() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF (NEW.kind, NEW.payload_hash, NEW.requester_id, NEW.requester_epoch, NEW.requested_at, NEW.expires_at)
-     IS DISTINCT FROM
-     (OLD.kind, OLD.payload_hash, OLD.requester_id, OLD.requester_epoch, OLD.requested_at, OLD.expires_at)
+  -- Its time can be cut short, never made longer.
+  IF (NEW.kind, NEW.payload_hash, NEW.requester_id, NEW.requester_epoch, NEW.requested_at) IS DISTINCT FROM
+     (OLD.kind, OLD.payload_hash, OLD.requester_id, OLD.requester_epoch, OLD.requested_at)
+     OR NEW.expires_at > OLD.expires_at
      OR OLD.approved_at IS NOT NULL AND (NEW.approver_id, NEW.approver_epoch, NEW.approved_at)
      IS DISTINCT FROM (OLD.approver_id, OLD.approver_epoch, OLD.approved_at)
      OR OLD.used_at IS NOT NULL AND NEW.used_at IS DISTINCT FROM OLD.used_at THEN
