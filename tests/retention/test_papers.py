@@ -51,9 +51,27 @@ def glyphs(stream):
     """The glyphs (four hex digits each) that a page's content shows, in order."""
     if b" Tf" not in stream:
         return
-    for text in re.findall(rb"\((?:\\.|[^\\)])*\)|<[0-9A-Fa-f]+>", stream, re.DOTALL):
-        raw = bytes.fromhex(text[1:-1].decode()) if text[:1] == b"<" else unescaped(text[1:-1])
+    for raw in strings(stream):
         yield from (raw[at : at + 2].hex().encode() for at in range(0, len(raw), 2))
+
+
+def strings(stream):
+    """The strings of a page's content: <hex>, or (bytes), in which brackets that have a partner are not escaped."""
+    at = 0
+    while at < len(stream):
+        if stream[at : at + 2] == b"<<":
+            at += 2
+        elif stream[at : at + 1] == b"<":
+            end = stream.index(b">", at)
+            yield bytes.fromhex(stream[at + 1 : end].decode())
+            at = end
+        elif stream[at : at + 1] == b"(":
+            begin, depth = at + 1, 1
+            while depth:
+                at += 2 if stream[at : at + 1] == b"\\" else 1
+                depth += {b"(": 1, b")": -1}.get(stream[at : at + 1], 0)
+            yield unescaped(stream[begin:at])
+        at += 1
 
 
 ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
