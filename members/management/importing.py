@@ -1,5 +1,6 @@
 """What every import command shares: the file, ``--dry-run``, ``--rejects``, the bar, one summary, the exit status."""
 
+import abc
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,13 +16,14 @@ from access_control.vault.errors import CeilingReached
 from members.lines import Imported, Rejects, numbered_lines
 
 
-class ImportCommand(ConsoleCommand):
+class ImportCommand(ConsoleCommand, abc.ABC):
     """Imports a JSON lines file as a person; bad rows go to FILE.rejects.jsonl, the rest goes in."""
 
     by_person = True
     permission = ""
     what = "one row a line"
 
+    @abc.abstractmethod
     def import_lines(
         self,
         lines: Iterable[tuple[int, bytes]],
@@ -32,7 +34,6 @@ class ImportCommand(ConsoleCommand):
         progress: Callable[[int], Any],
     ) -> Imported:
         """Import the numbered lines; each command names its service."""
-        raise NotImplementedError
 
     def add_arguments(self, parser: CommandParser) -> None:
         """FILE, ``--dry-run`` and ``--rejects``."""
