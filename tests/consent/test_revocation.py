@@ -18,6 +18,8 @@ from members.services.grants import revoke_grants
 from tests import factories
 from tests.databases import somebody_waits
 
+pytestmark = pytest.mark.races
+
 READERS = 20
 
 
