@@ -55,6 +55,7 @@ from retention.points import Point, reached
 from retention.services.certificates import issue
 from retention.services.items import Item, emptied_by, lock, pending, still_due
 from retention.services.planning import APPROVAL_KIND, FutureDay
+from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
 
 RUN_LOCK = 0x70757267
@@ -127,7 +128,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
             return Outcome(plan, run.destroyed_count, run.parked_count, 0.0)
-        journal = Journal(plan.pk, begun=run is not None)
+        journal = open_journal(plan, begun=run is not None)
         try:
             _begin(plan)
             reached(Point.BEGUN)
