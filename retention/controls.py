@@ -2,6 +2,9 @@
 
 import datetime
 import uuid
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -9,11 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from access_control.controls import MOST_ROWS, Control, Measured, queried, tallied
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
-from retention.models import CertificateLine, Run
+from members.models import Case, Member
+from members.services.registration import DATA_CATEGORIES
+from retention.models import CertificateLine, LegalHold, Run
 
 # "Without delay": a week for the plan, its approval, the run and its verification.
 WITHOUT_DELAY = datetime.timedelta(days=7)
 STALLED = datetime.timedelta(hours=1)
+BATCH = 5_000
 WINDOW = datetime.timedelta(days=30)
 _IN_FORCE = "(SELECT id FROM retention_ruleversion WHERE effective_on <= %s ORDER BY effective_on DESC LIMIT 1)"
 _FREE = (
@@ -142,6 +148,37 @@ def _without_certificate(now: datetime.datetime) -> Measured:
     return Measured(len(rows), rows[:MOST_ROWS])
 
 
+def _without_their_keys(now: datetime.datetime) -> Measured:
+    """Members whose membership stands, and of whom the newest key of something they gave is destroyed."""
+    found: list[str] = []
+    last = uuid.UUID(int=0)
+    while dead := store.newest_dead(DATA_CATEGORIES, above=last, most=BATCH):
+        active = Member.objects.filter(pk__in=dead, state=Member.State.ACTIVE).order_by("pk")
+        found += [str(member) for member in active.values_list("pk", flat=True)]
+        last = dead[-1]
+    return Measured(len(found), found[:MOST_ROWS])
+
+
+def _holds_over_nothing(now: datetime.datetime) -> Measured:
+    """Open holds on members of whom no key lives, neither their own nor one of their cases."""
+    held = LegalHold.objects.filter(lifted_at=None).order_by("member_id").values_list("member_id", "pk")
+    found: list[str] = []
+    for holds in _batched(held.iterator(chunk_size=BATCH)):
+        members = sorted({member for member, _hold in holds})
+        cases = dict(Case.objects.filter(member__in=members).values_list("pk", "member_id"))
+        subjects = {key.ref.subject for key in store.left([*members, *sorted(cases)])}
+        living = {cases.get(subject, subject) for subject in subjects}
+        found += [str(hold) for member, hold in holds if member not in living]
+    return Measured(len(found), found[:MOST_ROWS])
+
+
+def _batched(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    """The rows in lists of at most ``BATCH``."""
+    left = iter(rows)
+    while batch := list(islice(left, BATCH)):
+        yield batch
+
+
 def _parked(now: datetime.datetime) -> Measured:
     return tallied(
         "SELECT p.reason, count(*) FROM retention_parked p WHERE p.at > %s GROUP BY 1 ORDER BY 2 DESC", [now - WINDOW]
@@ -173,6 +210,22 @@ CONTROLS: tuple[Control, ...] = (
         tally=True,
         why=_("Each was due when it was planned and not when its turn came; a later plan takes it up."),
         rows_are=_("reasons"),
+    ),
+    Control(
+        "P7_A0",
+        "members_without_keys",
+        _("members whose membership stands and whose data is destroyed"),
+        _without_their_keys,
+        why=_("The vault is asked by itself: a return that a destruction overtook would show here."),
+        rows_are=_("members"),
+    ),
+    Control(
+        "P7_A0",
+        "holds_over_nothing",
+        _("legal holds on members of whom nothing is left"),
+        _holds_over_nothing,
+        why=_("The vault is asked by itself: a hold that came too late would show here."),
+        rows_are=_("legal holds"),
     ),
     Control(
         "P7_A0",

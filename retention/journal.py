@@ -6,7 +6,8 @@ Ids, codes and counts only.
 
 What can go wrong, and why here it cannot: a key could be gone and nobody know which, so the intent is on disk (fsync)
 before the vault is asked. A torn last line was never on disk whole, so what it announced never happened; it is cut off,
-and the cut is itself a line.
+and the cut is itself a line. Lines could be cut off whole, and the chain would end where nobody sees it: a run that is
+begun again compares the journal with the certificate lines and the vault (``retention.services.resuming``).
 """
 
 import dataclasses
@@ -48,12 +49,19 @@ def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def entries(path: Path) -> Iterator[Entry]:
-    """Every line of a journal, checked. Raises JournalError at the first that is torn, changed or out of place."""
-    before = _hashed("")
+def entries(path: Path, *, size: int | None = None) -> Iterator[Entry]:
+    """Every line of a journal, checked. Raises JournalError at the first that is torn, changed or out of place.
+
+    ``size``: read only that many bytes, which end with a line.
+    """
+    before, left = _hashed(""), size
     try:
         with path.open("r", encoding="ascii", newline="\n") as file:
             for number, line in enumerate(file, 1):
+                if left is not None:
+                    if left <= 0:
+                        return
+                    left -= len(line)
                 body, mark, rest = line.rpartition(',"hash":"')
                 whole = bool(mark) and line.endswith('"}\n') and rest[:-3] == _hashed(body)
                 says = json.loads(line) if whole else {}
@@ -80,10 +88,18 @@ class Journal:
         # Intents whose completion is not on disk: chunk → ids of certificate lines.
         self.open_intents: dict[int, list[uuid.UUID]] = {}
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cut = self._cut_torn_tail()
-        if self.path.exists():
-            for entry in entries(self.path):
-                self._follow(entry)
+        whole, cut = self._whole_lines()
+        if whole:
+            for entry in entries(self.path, size=whole):
+                try:
+                    self._follow(entry, plan)
+                except (KeyError, ValueError, TypeError, IndexError):
+                    raise JournalError(f"{self.path}, line {entry.number}: this line does not fit this run.") from None
+        elif begun:
+            # The first line is on disk before a run is on record.
+            raise JournalError(f"{self.path}, line 1: this line is missing, but the run has begun.")
+        if cut:
+            os.truncate(self.path, whole)
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(handle, "wb")
         if self._number == 0:
@@ -92,10 +108,10 @@ class Journal:
         if cut:
             self._write("torn", bytes=cut)
 
-    def _cut_torn_tail(self) -> int:
-        """Cut what stands behind the last whole line; returns how many bytes that was."""
+    def _whole_lines(self) -> tuple[int, int]:
+        """How many bytes the whole lines take, and how many stand behind the last of them: it was torn."""
         try:
-            with self.path.open("r+b") as file:
+            with self.path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 keep = size
                 while keep:
@@ -105,14 +121,13 @@ class Journal:
                         keep = start + at + 1
                         break
                     keep = start
-                if keep < size:
-                    file.truncate(keep)
-                    os.fsync(file.fileno())
-                return size - keep
+                return keep, size - keep
         except FileNotFoundError:
-            return 0
+            return 0, 0
 
-    def _follow(self, entry: Entry) -> None:
+    def _follow(self, entry: Entry, plan: uuid.UUID) -> None:
+        if (entry.number == 1) != (entry.kind == "journal") or entry.says.get("plan", str(plan)) != str(plan):
+            raise JournalError(f"{self.path}, line {entry.number}: this line is from the journal of another plan.")
         self._number, self.head = entry.number, entry.hash
         if entry.kind == "intent":
             self.chunk = int(entry.says["chunk"])

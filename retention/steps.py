@@ -13,7 +13,8 @@ from access_control.vault.errors import VaultError
 from members.inventory import ITEMS
 from members.models import Case, Member
 from members.services.cases import NotIdentified
-from members.services.membership import AlreadyEnded, DataDestroyed, NotEnded, Undecided, pending_corrections
+from members.services.locking import DataDestroyed
+from members.services.membership import AlreadyEnded, NotEnded, Undecided, pending_corrections
 from members.steps import CasePage, Step, decision
 from retention.explaining import grouped, last_day_to_return, listed, what_happens
 from retention.services.memberships import GraceOver, end_membership, return_to_membership

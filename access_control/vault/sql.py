@@ -144,6 +144,11 @@ BEGIN
   IF spent + cardinality(subjects) > ceiling THEN
     RAISE EXCEPTION 'the hourly ceiling of % destructions is reached', ceiling USING ERRCODE = 'CV002';
   END IF;
+  -- In the order in which vault_lock_living locks too, so that neither waits for the other for ever.
+  PERFORM FROM public.vault_key k JOIN unnest(subjects, categories, generations) AS d (subject, category, generation)
+       ON (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
+    ORDER BY k.subject, k.category, k.generation FOR NO KEY UPDATE OF k;
+  PERFORM pg_advisory_xact_lock_shared(7301);
   FOR ended_lines, destroyed_at, keyring IN
     WITH ended AS (
       UPDATE public.vault_key k
@@ -193,6 +198,31 @@ RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolea
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT k.subject, k.category, k.generation, k.frozen
     FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY 1, 2, 3
+$$;
+
+-- What is left once the destructions under way are over: asked by whoever decides what a destruction would undo.
+CREATE OR REPLACE FUNCTION vault_lock_living(wanted uuid[])
+RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolean)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT k.subject, k.category, k.generation, k.frozen FROM public.vault_key k
+   WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY k.subject, k.category, k.generation FOR SHARE
+$$;
+
+-- Returns once no destruction is under way, whosever keys it is about.
+CREATE OR REPLACE FUNCTION vault_wait_for_destructions() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_advisory_xact_lock(7301)
+$$;
+
+-- Subjects of whom the newest key of a category is a fence, in order of their ids.
+CREATE OR REPLACE FUNCTION vault_newest_dead(kinds smallint[], above uuid, most integer)
+RETURNS TABLE (subject uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT f.subject FROM public.vault_key f
+   WHERE f.wrapped IS NULL AND f.category = ANY (kinds) AND f.subject > above
+     AND NOT EXISTS (SELECT FROM public.vault_key n WHERE n.subject = f.subject AND n.category = f.category
+                        AND n.generation > f.generation)
+   ORDER BY f.subject LIMIT most
 $$;
 
 -- Whether anything but these keys, and what the law keeps, is left of their subjects.
@@ -338,6 +368,9 @@ MAY_CALL = {
         "vault_freeze(uuid[], smallint[], boolean)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
+        "vault_lock_living(uuid[])",
+        "vault_wait_for_destructions()",
+        "vault_newest_dead(smallint[], uuid, integer)",
         "vault_destroyed_by_plan()",
         "vault_claim(smallint[], smallint, bytea[], uuid[], smallint[])",
         "vault_lookups_add(smallint[], smallint, bytea[], uuid[], smallint[], smallint[])",
@@ -359,6 +392,7 @@ MAY_CALL = {
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_fences(uuid[])",
+        "vault_newest_dead(smallint[], uuid, integer)",
         "vault_destroyed_by_plan()",
         "vault_stray_lookups(uuid[])",
         "vault_fetch_records(timestamp with time zone)",

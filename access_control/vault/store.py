@@ -160,6 +160,28 @@ def left(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
         return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
 
 
+def lock_living(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
+    """The living keys of ``subjects``, once the destructions of them that are under way are over.
+
+    Asked, with the subject's row locked, by whoever decides something that a destruction would undo. A destruction
+    commits only while it has that row itself, so what lives now is destroyed by nobody who had not seen the decision.
+    """
+    with _call("SELECT * FROM vault_lock_living(%b)", list(subjects)) as cursor:
+        return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
+
+
+def wait_for_destructions() -> None:
+    """Returns once no destruction is under way, whosever keys it is about."""
+    with _call("SELECT vault_wait_for_destructions()"):
+        pass
+
+
+def newest_dead(categories: Sequence[int], *, above: uuid.UUID, most: int) -> list[uuid.UUID]:
+    """Subjects of whom the newest key of one of ``categories`` is a fence: at most ``most`` with ids ``above`` this."""
+    with _call("SELECT * FROM vault_newest_dead(%s::smallint[], %s, %s)", list(categories), above, most) as cursor:
+        return [row[0] for row in cursor.fetchall()]
+
+
 class Fence(NamedTuple):
     """What stands where a key was: the certificate line, the key's name, when and by which plan it was destroyed."""
 

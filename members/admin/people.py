@@ -23,6 +23,7 @@ from members.models import Case, ContactPoint, Member
 from members.normal_forms import holds_card_number
 from members.services.cases import open_case
 from members.services.finding import SecondFactNeeded, find
+from members.services.locking import DataDestroyed
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
 
@@ -141,7 +142,11 @@ class MemberAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             messages.error(request, _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
-        case = open_case(member, **form.cleaned_data, actor=actor_of(request))
+        try:
+            case = open_case(member, **form.cleaned_data, actor=actor_of(request))
+        except DataDestroyed:
+            messages.error(request, _("The data was destroyed; nothing can bring it back."))
+            return HttpResponseRedirect(reverse("admin:members_member_find"))
         return HttpResponseRedirect(reverse("admin:members_case_change", args=[case.pk]))
 
     def _member(self, request: HttpRequest, member_id: uuid.UUID) -> Member:

@@ -17,6 +17,7 @@ from members import normal_forms
 from members.events import Event
 from members.models import Case, CaseNote, Correction, Member, MemberGrant
 from members.services.grants import end_grants, open_grants
+from members.services.locking import DataDestroyed, lock_member
 
 # APPI, article 39: a court action becomes possible two weeks after arrival, so the answer is due before.
 ANSWER_WITHIN = datetime.timedelta(days=14)
@@ -56,13 +57,14 @@ def lock_case(case_id: uuid.UUID, *, actor: Staff) -> Case:
 def hold_member(case: Case, *, actor: Staff) -> Member:
     """The identified member of a locked case, locked for change, under the grant that the case gave.
 
-    A revocation waits for what is under way, as it does for a reveal. Raises NotIdentified, PermissionDenied.
+    A revocation waits for what is under way, as it does for a reveal; this waits for a destruction of the member.
+    Raises NotIdentified, PermissionDenied.
     """
     if case.member is None or case.identified_at is None:
         raise NotIdentified
     grant = policies.live_grant(actor, "members.correct_member", case.member, case=case)
     policies.hold_grant(actor, grant)
-    return Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
+    return lock_member(case.member.pk).member
 
 
 def open_case(
@@ -74,7 +76,7 @@ def open_case(
     reason: str = Reason.ASKED,
     arrived_at: datetime.datetime | None = None,
 ) -> Case:
-    """A new case of the actor's. Its deadline counts from arrival. Raises PermissionDenied."""
+    """A new case of the actor's. Its deadline counts from arrival. Raises DataDestroyed, PermissionDenied."""
     if not policies.can(actor, "members.open_case"):
         raise PermissionDenied
     arrived = arrived_at or timezone.now()
@@ -89,7 +91,9 @@ def open_case(
     with acting(actor, reason=reason, case=case.pk) as act:
         if member is not None:
             # A destruction comes before or after, never between: whoever is being answered keeps their data.
-            Member.objects.select_for_update(no_key=True).get(pk=member.pk)
+            locked = lock_member(member.pk)
+            if not locked.holds_data:
+                raise DataDestroyed
         case.save(force_insert=True)
         act.record(Event.CASE_OPENED, subject=member.pk if member else None)
     return case

@@ -19,8 +19,11 @@ from access_control.vault.ring import keys_for
 from members.events import Event
 from members.models import Case, Correction, Member, Notice
 from members.services.cases import WrongKind, hold_member, lock_case
+from members.services.locking import DataDestroyed
 from members.services.notices import mails_on_file, queue_notices
 from members.services.registration import DATA_CATEGORIES
+
+__all__ = ["AlreadyEnded", "DataDestroyed", "NotEnded", "Undecided", "end_membership", "return_to_membership"]
 
 
 class AlreadyEnded(Exception):
@@ -29,10 +32,6 @@ class AlreadyEnded(Exception):
 
 class NotEnded(Exception):
     """The membership stands; there is nothing to come back to."""
-
-
-class DataDestroyed(Exception):
-    """The former member's data was destroyed; nothing can bring it back."""
 
 
 @dataclasses.dataclass(frozen=True)

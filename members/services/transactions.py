@@ -96,7 +96,10 @@ def _keys_of(news: Sequence[NewTransaction]) -> list[KeyRef | None]:
 
 def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], set[KeyRef]]:
     """Those of ``wanted`` that live, and those of which a fence is left. No key is fetched for it."""
-    states = [state for state in store.status(sorted({ref.subject for ref in wanted})) if state.ref in wanted]
+    subjects = sorted({ref.subject for ref in wanted})
+    # A year whose destruction is under way is over before anything is sealed under its key.
+    store.lock_living(subjects)
+    states = [state for state in store.status(subjects) if state.ref in wanted]
     return {state.ref for state in states if state.alive}, {state.ref for state in states if not state.alive}
 
 

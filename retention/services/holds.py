@@ -13,7 +13,8 @@ from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.vault import store
 from access_control.vault.categories import Category
-from members.models import Case, Member
+from members.models import Member
+from members.services.locking import lock_member, subjects_of
 from retention.events import Event
 from retention.models import LegalHold
 
@@ -38,21 +39,17 @@ def place_legal_hold(member: Member, *, ground: str, actor: Staff, reason: str =
     if not policies.can(actor, "retention.place_legalhold"):
         raise PermissionDenied
     with acting(actor, reason=reason) as act:
-        # A destruction of this member holds the row: the hold waits for it, and then finds what it has left.
-        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
+        # The hold waits for a destruction of this member, and then finds what it has left.
+        locked = lock_member(member.pk)
+        member = locked.member
         if LegalHold.objects.filter(member=member, ground=ground, lifted_at=None).exists():
             raise AlreadyOnHold
-        if not store.left([member.pk]):
+        if not locked.living:
             raise NothingLeft
-        store.freeze(_subjects(member), list(Category), hold=True)
+        store.freeze(subjects_of(member), list(Category), hold=True)
         hold = LegalHold.objects.create(member=member, ground=ground, placed_at=timezone.now(), placed_by=actor)
         act.record(Event.HOLD_PLACED, subject=member.pk)
         return hold
-
-
-def _subjects(member: Member) -> list[uuid.UUID]:
-    """Whose keys hold something of the member: their own, and those of cases noted before they were identified."""
-    return [member.pk, *Case.objects.filter(member=member).values_list("pk", flat=True)]
 
 
 def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_LIFTED) -> LegalHold:
@@ -85,4 +82,4 @@ def thaw(members: Sequence[uuid.UUID]) -> None:
             # A hold that is being placed has this row: it is on record when the row is free, or was never placed.
             member = Member.objects.select_for_update(no_key=True).get(pk=member_id)
             if not LegalHold.objects.filter(member=member, lifted_at=None).exists():
-                store.freeze(_subjects(member), list(Category), hold=False)
+                store.freeze(subjects_of(member), list(Category), hold=False)

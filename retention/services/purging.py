@@ -10,6 +10,11 @@ before and wins, or after and finds the data gone. New rules wait for the chunk,
 commit is the point of no return. A run that is begun again looks at the fences first: what the vault destroyed under a
 line of this plan is finished, whatever was decided later; everything else starts anew.
 
+*The console's connection dies while the process lives.* The locks of the rows die with it, so somebody may decide to
+keep what this process is about to destroy. Keys are therefore ended only if the console answers once the vault has
+locked them: before that moment whoever decides waits for the rows or makes this fail, after it they wait for the vault
+(``members.services.locking``) and find the data gone.
+
 *One item cannot be destroyed.* What fails before the point of no return takes nothing with it: the chunk is halved
 until the bad item stands alone, and is parked with the class of its error.
 
@@ -30,7 +35,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -50,6 +55,7 @@ from retention.points import Point, reached
 from retention.services.certificates import issue
 from retention.services.items import Item, emptied_by, lock, pending, still_due
 from retention.services.planning import APPROVAL_KIND, FutureDay
+from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
 
 RUN_LOCK = 0x70757267
@@ -85,6 +91,7 @@ def single_flight() -> Iterator[None]:
     with connection.cursor() as cursor:
         # Else the lock of a killed process would live on while a statement of it runs.
         cursor.execute("SET client_connection_check_interval = '1s'")
+        _never_idle_out()
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [RUN_LOCK])
         if not cursor.fetchone()[0]:
             raise AlreadyRunning
@@ -93,6 +100,17 @@ def single_flight() -> Iterator[None]:
         finally:
             if connection.connection is not None and not connection.connection.closed:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [RUN_LOCK])
+
+
+def _never_idle_out() -> None:
+    """Whatever the server's settings: neither session is ended for being idle, or long, between two statements."""
+    for alias in (DEFAULT_DB_ALIAS, store.ALIAS):
+        with connections[alias].cursor() as cursor:
+            # The last of them is PostgreSQL 17's.
+            cursor.execute(
+                "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY (ARRAY["
+                "'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'])"
+            )
 
 
 def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None) -> Outcome:
@@ -110,7 +128,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
             return Outcome(plan, run.destroyed_count, run.parked_count, 0.0)
-        journal = Journal(plan.pk, begun=run is not None)
+        journal = open_journal(plan, begun=run is not None)
         try:
             _begin(plan)
             reached(Point.BEGUN)
@@ -216,7 +234,7 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
             reached(Point.ERASED)
             intent = journal.intend(keys, plan_hash=bytes(plan.payload_hash))
             reached(Point.INTENDED)
-            ended = store.destroy([(ref, line) for line, ref in keys], plan_hash=bytes(plan.payload_hash))
+            ended = _end_keys(plan, due)
             reached(Point.DESTROYED)
             short = sum(len(one.lines) for one in ended) < len(due)
             if short:
@@ -239,6 +257,20 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
             journal.complete(intent, [item.line for item in due])
         reached(Point.COMPLETED)
     return [item for item in items if item.ref.subject not in locked]
+
+
+def _end_keys(plan: Plan, items: Sequence[Item]) -> list[store.Ended]:
+    """The keys of the items are ended, if the locks under which it was decided are there to the end; else none is.
+
+    From the statement that ends them to the commit, whoever decides about these members waits for the vault. Before
+    it, they wait for the rows that the console has locked; and that lock is there as long as the console answers.
+    """
+    with transaction.atomic(using=store.ALIAS):
+        ended = store.destroy([(item.ref, item.line) for item in items], plan_hash=bytes(plan.payload_hash))
+        reached(Point.ENDED)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    return ended
 
 
 _CERTIFY = """
