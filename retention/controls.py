@@ -27,8 +27,8 @@ def _past_due(now: datetime.datetime) -> Measured:
     today, late = timezone.localdate(now), timezone.localdate(now) - WITHOUT_DELAY
     return queried(
         "SELECT id || ' ' || min(due_on) FROM ("
-        "  SELECT m.id, ((m.ended_at AT TIME ZONE 'Asia/Tokyo')::date"
-        "           + make_interval(months => r.keep_months, days => r.keep_days))::date AS due_on"
+        "  SELECT m.id, period_over_on((m.ended_at AT TIME ZONE 'Asia/Tokyo')::date, r.keep_months, r.keep_days)"
+        "         AS due_on"
         "    FROM members_member m JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'"
         f"   WHERE r.version_id = {_IN_FORCE} AND m.state = 'ended' AND r.category = ANY (ARRAY[1, 2, 3, 4, 5])"
         "     AND CASE r.category WHEN 1 THEN m.number IS NOT NULL"
@@ -37,8 +37,7 @@ def _past_due(now: datetime.datetime) -> Measured:
         "         WHEN 4 THEN EXISTS (SELECT FROM members_paymentmeans t WHERE t.member_id = m.id)"
         f"         ELSE coalesce(m.birth_date, m.sex, m.occupation) IS NOT NULL END {_FREE}"
         "  UNION ALL"
-        "  SELECT m.id, ((k.decided_at AT TIME ZONE 'Asia/Tokyo')::date"
-        "           + make_interval(months => r.keep_months, days => r.keep_days))::date"
+        "  SELECT m.id, period_over_on((k.decided_at AT TIME ZONE 'Asia/Tokyo')::date, r.keep_months, r.keep_days)"
         "    FROM members_correction k JOIN members_member m ON m.id = k.member_id JOIN retention_rule r"
         "      ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = k.superseded_category"
         f"   WHERE r.version_id = {_IN_FORCE} AND k.state = 'applied' AND m.state <> 'destroyed' {_FREE}"
@@ -57,8 +56,8 @@ def _kept_too_long(now: datetime.datetime) -> Measured:
         "  JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
         "  JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'"
         f" WHERE r.version_id = {_IN_FORCE} {_FREE}"
-        "   AND (make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1)"
-        "        + make_interval(months => r.keep_months, days => r.keep_days))::date < %s ORDER BY 1",
+        "   AND period_over_on(make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1) - 1, r.keep_months, r.keep_days)"
+        "       < %s ORDER BY 1",
         [today, late],
     )
 
