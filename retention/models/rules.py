@@ -21,6 +21,16 @@ class Start(models.TextChoices):
     CASE_CLOSED = "case_closed", _("the case was closed")
 
 
+# The events that the policy counts from (P7), whether or not a rule can name them yet.
+COUNTED_FROM: dict[str, Any] = {
+    **dict(Start.choices),
+    "last_use": _("last use of the site"),
+    "delivery_completed": _("delivery completed"),
+    "addressee_removed": _("an addressee was removed"),
+    "payment_means_replaced": _("a means of payment was replaced"),
+}
+
+
 class RuleVersion(models.Model):
     """All retention rules as they stand from a day on. Frozen: a change is a new version, whole."""
 
