@@ -6,7 +6,7 @@ A control is a query with the rows behind it, never a stored "yes". What cannot 
 import dataclasses
 import datetime
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -102,11 +102,11 @@ def counted(queryset: models.QuerySet[Any], *, name: str = "pk") -> Measured:
     return Measured(queryset.count(), [str(value) for value in queryset.values_list(name, flat=True)[:MOST_ROWS]])
 
 
-def queried(sql: str, parameters: Sequence[Any] = ()) -> Measured:
+def queried(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Measured:
     """What a query of one column finds: all of it counted, the first ``MOST_ROWS`` named."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT named::text, count(*) OVER () FROM ({sql}) AS found (named) LIMIT {MOST_ROWS}", list(parameters)
+            f"SELECT named::text, count(*) OVER () FROM ({sql}) AS found (named) LIMIT {MOST_ROWS}", parameters
         )
         rows = cursor.fetchall()
     return Measured(rows[0][1] if rows else 0, [row[0] for row in rows])

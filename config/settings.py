@@ -188,6 +188,8 @@ LOGIN_REDIRECT_URL = "admin:index"
 
 # Sessions end with the browser (P10.B) and when idle.
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+# As long as the oldest export or backup may live from which a destroyed member could come back.
+TOMBSTONE_DAYS = _whole_number("TOMBSTONE_DAYS", 400)
 SESSION_COOKIE_AGE = 60 * _whole_number("SESSION_IDLE_MINUTES", 30)
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_COOKIE_HTTPONLY = True

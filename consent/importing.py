@@ -9,8 +9,9 @@ from django.utils import timezone
 from access_control.models import Entity, Staff
 from consent.services.joining import join_many
 from members.intake import Fault, NewMember, Rejected, parse
-from members.lines import Imported, Rejects, read_line
+from members.lines import Imported, Rejects, day_of, read_line
 from members.services import registration
+from members.services.registration import Registration
 
 CHUNK = 1_000
 
@@ -29,23 +30,23 @@ def import_members(
 ) -> Imported:
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
-    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
+    With ``dry_run`` nothing is written but the rejects: what would become of each row, as far as can be told.
     """
     result = Imported()
     entities, today = frozenset(Entity.objects.values_list("code", flat=True)), timezone.localdate()
     chunk: list[tuple[int, NewMember]] = []
 
     def flush() -> None:
-        registrations = join_many([new for _line, new in chunk], actor=actor) if chunk else []
+        news = [new for _line, new in chunk]
+        registrations = registration.foreseen(news) if dry_run else join_many(news, actor=actor) if news else []
         for (line, _new), registered in zip(chunk, registrations, strict=True):
             if registered.outcome == registration.CREATED:
-                result.created += 1
+                result.enter(dry_run=dry_run)
             elif registered.outcome == registration.UNCHANGED:
-                result.unchanged += 1
+                result.leave(dry_run=dry_run)
             else:
                 result.rejected += 1
-                reason = "Another member has this login ID, or this member number is on file with other data."
-                rejects.add(line, [Fault(_row_field(name), "conflict", reason) for name in registered.fields])
+                rejects.add(line, _faults(registered))
         progress(len(chunk))
         chunk.clear()
 
@@ -58,14 +59,20 @@ def import_members(
             rejects.add(number, rejected.faults)
             progress(1)
             continue
-        if dry_run:
-            progress(1)
-            continue
         chunk.append((number, new))
         if len(chunk) >= CHUNK:
             flush()
     flush()
     return result
+
+
+def _faults(registered: Registration) -> list[Fault]:
+    """Why a row did not go in, in the words of the rejects file."""
+    if registered.outcome == registration.DESTROYED:
+        reason = f"The member was destroyed on {day_of(registered.destroyed_at)}; a file does not bring it back."
+    else:
+        reason = "Another member has this login ID, or this member number is on file with other data."
+    return [Fault(_row_field(name), registered.outcome, reason) for name in registered.fields]
 
 
 def _row_field(name: str) -> str:

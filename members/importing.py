@@ -7,7 +7,7 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
 from members.intake import Fault, NewTransaction, Rejected, parse_transaction
-from members.lines import Imported, Rejects, read_line
+from members.lines import Imported, Rejects, day_of, read_line
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
 
@@ -15,9 +15,14 @@ CHUNK = 1_000
 _CONFLICT = "This order number is on file with other data."
 _REFUSED = {
     transactions.UNKNOWN_MEMBER: "No member has this member number.",
-    transactions.DESTROYED_YEAR: "The member's records of this fiscal year were destroyed; none is added to them.",
+    transactions.DESTROYED_MEMBER: "The member was destroyed on {day}; a file brings back nothing of it.",
+    transactions.DESTROYED_YEAR: "The records of this fiscal year were destroyed on {day}; none is added to them.",
 }
-_FIELD_OF = {transactions.UNKNOWN_MEMBER: "member_number", transactions.DESTROYED_YEAR: "ordered_on"}
+_FIELD_OF = {
+    transactions.UNKNOWN_MEMBER: "member_number",
+    transactions.DESTROYED_MEMBER: "member_number",
+    transactions.DESTROYED_YEAR: "ordered_on",
+}
 
 
 def import_transactions(
@@ -30,7 +35,7 @@ def import_transactions(
 ) -> Imported:
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
-    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
+    With ``dry_run`` nothing is written but the rejects: what would become of each row, as far as can be told.
     """
     result = Imported()
     chunk: list[tuple[int, NewTransaction]] = []
@@ -38,13 +43,17 @@ def import_transactions(
     def flush() -> None:
         if not chunk:
             return
-        with acting(actor, reason=Reason.IMPORTED) as act:
-            entered = register_transactions([new for _line, new in chunk], act=act)
+        news = [new for _line, new in chunk]
+        if dry_run:
+            entered = transactions.foreseen(news)
+        else:
+            with acting(actor, reason=Reason.IMPORTED) as act:
+                entered = register_transactions(news, act=act)
         for (line, _new), registered in zip(chunk, entered, strict=True):
             if registered.outcome == transactions.CREATED:
-                result.created += 1
+                result.enter(dry_run=dry_run)
             elif registered.outcome == transactions.UNCHANGED:
-                result.unchanged += 1
+                result.leave(dry_run=dry_run)
             else:
                 result.rejected += 1
                 rejects.add(line, _faults(registered))
@@ -60,9 +69,6 @@ def import_transactions(
             rejects.add(number, rejected.faults)
             progress(1)
             continue
-        if dry_run:
-            progress(1)
-            continue
         chunk.append((number, new))
         if len(chunk) >= CHUNK:
             flush()
@@ -74,4 +80,5 @@ def _faults(registered: Registered) -> list[Fault]:
     """Why a row did not go in, in the words of the rejects file."""
     if registered.outcome == transactions.CONFLICT:
         return [Fault(name, registered.outcome, _CONFLICT) for name in registered.fields]
-    return [Fault(_FIELD_OF[registered.outcome], registered.outcome, _REFUSED[registered.outcome])]
+    reason = _REFUSED[registered.outcome].format(day=day_of(registered.destroyed_at))
+    return [Fault(_FIELD_OF[registered.outcome], registered.outcome, reason)]

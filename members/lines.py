@@ -1,11 +1,14 @@
 """Reading JSON lines: numbered, each key once, and a rejects file that names what is bad and never echoes it."""
 
 import dataclasses
+import datetime
 import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from django.utils import timezone
 
 from members.intake import Fault, Rejected
 
@@ -14,12 +17,29 @@ LONGEST_LINE = 1_000_000
 
 @dataclasses.dataclass
 class Imported:
-    """What an import did, in rows."""
+    """What an import did, in rows; and what it would do, after a dry run, which creates nothing."""
 
     read: int = 0
     created: int = 0
     unchanged: int = 0
     rejected: int = 0
+    would_create: int = 0
+    would_compare: int = 0
+
+    def enter(self, *, dry_run: bool) -> None:
+        """One more row went in, or would."""
+        self.created += not dry_run
+        self.would_create += dry_run
+
+    def leave(self, *, dry_run: bool) -> None:
+        """One more row is on file as it is; after a dry run: it is on file, and would be compared."""
+        self.unchanged += not dry_run
+        self.would_compare += dry_run
+
+
+def day_of(moment: datetime.datetime | None) -> str:
+    """The day (Tokyo) of a destruction, as a reason says it."""
+    return "a day on record" if moment is None else timezone.localdate(moment).isoformat()
 
 
 class Rejects:

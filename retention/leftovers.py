@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.copying import array
 from retention.due import DueKey, Obstacles, due_chunks
 from retention.models import Parked, PlanExclusion
+from retention.periods import ONE_DAY
 from retention.services.rules import rules_on
 
 
@@ -31,7 +32,7 @@ LABELS: dict[str, Any] = dict([*Standing.choices, *PlanExclusion.Reason.choices]
 
 @dataclasses.dataclass
 class Leftover:
-    """How many items, of how many persons, are past their date for one reason, and the oldest date."""
+    """How many items, of how many persons, are past their date for one reason, and the oldest due date."""
 
     reason: str
     items: int = 0
@@ -44,6 +45,11 @@ class Leftover:
     def label(self) -> Any:
         """The reason in words."""
         return LABELS[self.reason]
+
+    @property
+    def kept_until(self) -> datetime.date | None:
+        """The last day of the oldest."""
+        return self.oldest and self.oldest - ONE_DAY
 
     def age(self, today: datetime.date) -> int:
         """Days since the oldest date."""

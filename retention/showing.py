@@ -29,6 +29,7 @@ from retention.models import (
     Start,
     Verification,
 )
+from retention.periods import ONE_DAY
 from retention.words import PlanState, generation_in_words, period_in_words, said_of_finding
 
 # A run gives a sign of life with every chunk, which takes seconds.
@@ -78,13 +79,14 @@ def state_of(plan: Plan) -> PlanState:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Lines of one category that one rule makes due: how many, since when, and why that long."""
+    """Lines of one category that one rule makes due: how many, until when they were kept, and why that long."""
 
     category: int
     start: str
     site: str
     count: int
     persons: int
+    # Last days, as everywhere.
     earliest: datetime.date
     latest: datetime.date
     used: str
@@ -123,8 +125,8 @@ def groups_of(plan: Plan) -> list[Group]:
             site=row["rule__entity__name"],
             count=row["n"],
             persons=row["persons"],
-            earliest=row["first"],
-            latest=row["last"],
+            earliest=row["first"] - ONE_DAY,
+            latest=row["last"] - ONE_DAY,
             used=period_in_words(row["rule__use_months"], row["rule__use_days"]),
             kept=period_in_words(row["rule__keep_months"], row["rule__keep_days"]),
             ground=row["rule__ground"],
@@ -213,6 +215,11 @@ class Line:
     outcome: str = ""
     outcome_at: datetime.datetime | None = None
     parked: bool = False
+
+    @property
+    def kept_until(self) -> datetime.date:
+        """The last day on which the rule kept it; on the next it is due."""
+        return self.due_on - ONE_DAY
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,6 +37,9 @@ class Installation(models.Model):
     restore_epoch = models.IntegerField(default=1)
     fetches_per_hour = models.IntegerField(default=100_000)
     destructions_per_hour = models.IntegerField(default=20_000_000)
+    # Of the tombstones: made here, once, by the database, and of no use without the lookup key, which is never here.
+    tombstone_key = models.BinaryField(null=True)
+    tombstone_days = models.IntegerField(default=400, db_default=400)
     created = models.DateTimeField()
 
     class Meta:
@@ -122,6 +125,25 @@ class Lookup(models.Model):
                 condition=models.Q(field__in=[1, 2]),
                 name="vault_lookup_names_one_subject",
             )
+        ]
+
+
+class Tombstone(models.Model):
+    """What stays of a destroyed member's number, so that a stale file does not bring the destroyed back.
+
+    ``stone`` is SHA-256 over the tombstone key and the number's lookup: a keyed hash of a keyed hash. It names nobody,
+    is written by ``vault_destroy`` where the lookup goes, and can be asked for only by whoever has the number and the
+    lookup key. Members destroyed before this table was made have none.
+    """
+
+    stone = models.BinaryField(primary_key=True)
+    destroyed_at = models.DateTimeField()
+    ends_on = models.DateField()
+
+    class Meta:
+        indexes = [
+            # What has come to its end is removed with every run.
+            models.Index(fields=["ends_on"], name="vault_tombstone_ends"),
         ]
 
 

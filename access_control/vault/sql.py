@@ -7,6 +7,7 @@ A fetch writes its own record before it returns. A fence is never updated or del
 
 from typing import Any
 
+from django.conf import settings
 from django.db import connections, transaction
 
 from access_control.vault.roles import role_names
@@ -166,9 +167,16 @@ BEGIN
   WITH dead AS (
     SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)
      WHERE NOT EXISTS (SELECT FROM public.vault_key k
-                        WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL))
-  DELETE FROM public.vault_lookup l USING dead d
-   WHERE l.subject = d.subject AND d.category IN (l.category, l.joined);
+                        WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL)
+  ), gone AS (
+    DELETE FROM public.vault_lookup l USING dead d
+     WHERE l.subject = d.subject AND d.category IN (l.category, l.joined)
+    RETURNING l.field, l.mac)
+  -- Of a member number (1) a stone stays, of nothing else. Its key is the vault's own, the number's is in no database.
+  INSERT INTO public.vault_tombstone (stone, destroyed_at, ends_on)
+  SELECT DISTINCT sha256(i.tombstone_key || g.mac), moment, (moment AT TIME ZONE 'Asia/Tokyo')::date + i.tombstone_days
+    FROM gone g CROSS JOIN public.vault_installation i WHERE g.field = 1
+  ON CONFLICT (stone) DO UPDATE SET destroyed_at = EXCLUDED.destroyed_at, ends_on = EXCLUDED.ends_on;
   INSERT INTO public.vault_destroyrecord (at, restore_epoch, xid, role, plan_hash, destroyed)
   VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
 END $$;
@@ -275,6 +283,13 @@ BEGIN
   SELECT n.field, normal_form, n.mac, n.subject, n.category
     FROM unnest(fields, macs, subjects, categories) AS n (field, mac, subject, category) ORDER BY n.field, n.mac
   ON CONFLICT DO NOTHING;
+  -- After the insert, which has waited for a destruction under way: a destroyed member's number is nobody's.
+  IF EXISTS (SELECT FROM public.vault_tombstone) THEN
+    DELETE FROM public.vault_lookup l
+     USING unnest(fields, macs) AS n (field, mac), public.vault_installation i, public.vault_tombstone t
+     WHERE n.field = 1 AND (l.field, l.mac) = (n.field, n.mac) AND t.stone = sha256(i.tombstone_key || n.mac)
+       AND t.ends_on >= (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date;
+  END IF;
   RETURN QUERY
     SELECT l.mac, l.subject FROM unnest(fields, macs) AS n (field, mac)
       JOIN public.vault_lookup l ON l.field = n.field AND l.version = normal_form AND l.mac = n.mac;
@@ -313,6 +328,29 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT l.mac, l.subject FROM unnest(fields, macs) AS n (field, mac)
     JOIN public.vault_lookup l ON l.field = n.field AND l.mac = n.mac
    WHERE l.field IN (1, 2)
+$$;
+
+-- Which of these member numbers are those of destroyed members. By the number only, and never many: there is no list.
+CREATE OR REPLACE FUNCTION vault_tombstones(macs bytea[])
+RETURNS TABLE (mac bytea, destroyed_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF cardinality(macs) > 1000 THEN
+    RAISE EXCEPTION 'at most 1000 member numbers are asked for at a time' USING ERRCODE = 'CV002';
+  END IF;
+  RETURN QUERY
+    SELECT n.mac, t.destroyed_at FROM unnest(macs) AS n (mac) CROSS JOIN public.vault_installation i
+      JOIN public.vault_tombstone t ON t.stone = sha256(i.tombstone_key || n.mac)
+     WHERE t.ends_on >= (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date;
+END $$;
+
+-- Stones whose time is over.
+CREATE OR REPLACE FUNCTION vault_forget_tombstones() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH gone AS (
+    DELETE FROM public.vault_tombstone WHERE ends_on < (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date RETURNING 1)
+  SELECT count(*) FROM gone
 $$;
 
 CREATE OR REPLACE FUNCTION vault_keyring_is_another(ids integer[], checks bytea[]) RETURNS boolean
@@ -355,6 +393,8 @@ CREATE OR REPLACE TRIGGER vault_destroyrecord_append BEFORE UPDATE OR DELETE OR 
 ALTER TABLE vault_key SET (fillfactor = 60);
 INSERT INTO vault_installation (singleton, id, restore_epoch, fetches_per_hour, destructions_per_hour, created)
 VALUES (1, gen_random_uuid(), 1, 100000, 20000000, clock_timestamp()) ON CONFLICT DO NOTHING;
+UPDATE vault_installation SET tombstone_key = sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+ WHERE tombstone_key IS NULL;
 """
 
 # Which role may call which function. Nobody but the owner may touch a table.
@@ -377,6 +417,7 @@ MAY_CALL = {
         "vault_lookups_remove(smallint[], bytea[], uuid)",
         "vault_find(smallint[], bytea[], integer)",
         "vault_owners(smallint[], bytea[])",
+        "vault_tombstones(bytea[])",
         "vault_fetch_records(timestamp with time zone)",
     ),
     "purger": (
@@ -386,6 +427,7 @@ MAY_CALL = {
         "vault_left(uuid[])",
         "vault_subjects_with_more(uuid[], smallint[], bigint[], smallint)",
         "vault_fences(uuid[])",
+        "vault_forget_tombstones()",
     ),
     "reader": (
         "vault_installation()",
@@ -433,4 +475,5 @@ def lay_after_migrate(*, using: str, **_: Any) -> None:
             cursor.execute(OUTDATED)
             cursor.execute(FUNCTIONS)
             cursor.execute(TRIGGERS)
+            cursor.execute("UPDATE vault_installation SET tombstone_days = %s", [settings.TOMBSTONE_DAYS])
             cursor.execute(privileges())

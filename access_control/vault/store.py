@@ -234,7 +234,10 @@ class Lookup(NamedTuple):
 
 
 def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
-    """Enter unique lookups, first come first served; returns keyed hash → the subject that owns it."""
+    """Enter unique lookups, first come first served; returns keyed hash → the subject that owns it.
+
+    A destroyed member's number has no owner any more, and gets none while its tombstone lasts.
+    """
     with _call(
         "SELECT * FROM vault_claim(%b::smallint[], %s::smallint, %b, %b, %b::smallint[])",
         [lookup.field for lookup in lookups],
@@ -293,6 +296,25 @@ def owners(probes: Sequence[tuple[int, bytes]]) -> dict[bytes, uuid.UUID]:
         [mac for _, mac in probes],
     ) as cursor:
         return {bytes(mac): subject for mac, subject in cursor.fetchall()}
+
+
+# How many numbers the vault answers for at a time.
+MOST_TOMBSTONES = 1_000
+
+
+def tombstones(macs: Sequence[bytes]) -> dict[bytes, datetime.datetime]:
+    """Member number's keyed hash → when its member was destroyed, for those of ``macs`` whose member was."""
+    found: dict[bytes, datetime.datetime] = {}
+    for start in range(0, len(macs), MOST_TOMBSTONES):
+        with _call("SELECT * FROM vault_tombstones(%b)", list(macs[start : start + MOST_TOMBSTONES])) as cursor:
+            found |= {bytes(mac): destroyed_at for mac, destroyed_at in cursor.fetchall()}
+    return found
+
+
+def forget_tombstones() -> int:
+    """Remove the stones whose time is over; returns how many. Only the purger role may."""
+    with _call("SELECT vault_forget_tombstones()") as cursor:
+        return int(cursor.fetchone()[0])
 
 
 def fetch_records(since: datetime.datetime) -> list[tuple[int, datetime.datetime, str, uuid.UUID, int]]:

@@ -1,5 +1,6 @@
 """Finding a caller, the members of one's own cases, the member masked, and the history."""
 
+import datetime
 import uuid
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -26,6 +28,8 @@ from members.services.finding import SecondFactNeeded, find
 from members.services.locking import DataDestroyed
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
+
+LONGEST_UNOPENED = datetime.timedelta(days=365)
 
 
 class FindForm(CarefulForm):
@@ -57,6 +61,24 @@ class OpenForm(forms.Form):
 
     kind = forms.ChoiceField(label=_("kind"), choices=Case.Kind.choices)
     channel = forms.ChoiceField(label=_("channel"), choices=Case.Channel.choices)
+    # Of a letter that lay unopened the arrival counts.
+    arrived_on = forms.DateField(label=_("arrived on"), required=False)
+
+    def clean_arrived_on(self) -> datetime.date | None:
+        """Not a day to come, and none so long ago that it is a slip of the pen."""
+        day: datetime.date | None = self.cleaned_data["arrived_on"]
+        today = timezone.localdate()
+        if day is not None and not today - LONGEST_UNOPENED <= day <= today:
+            raise forms.ValidationError(_("Nothing arrives on a day to come, or lies unopened for a year."))
+        return day
+
+    @property
+    def arrived_at(self) -> datetime.datetime | None:
+        """The beginning of the day it arrived; None: just now."""
+        day = self.cleaned_data["arrived_on"]
+        if day is None or day == timezone.localdate():
+            return None
+        return timezone.make_aware(datetime.datetime.combine(day, datetime.time.min))
 
 
 @admin.register(Member)
@@ -140,10 +162,17 @@ class MemberAdmin(ReadOnlyAdmin):
         if member is None or not policies.can(request.user, "members.open_case"):
             raise Http404
         if not form.is_valid():
-            messages.error(request, _("Choose what the caller wants and how they came."))
+            wrong = form.errors.get("arrived_on")
+            messages.error(request, wrong[0] if wrong else _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
         try:
-            case = open_case(member, **form.cleaned_data, actor=actor_of(request))
+            case = open_case(
+                member,
+                kind=form.cleaned_data["kind"],
+                channel=form.cleaned_data["channel"],
+                arrived_at=form.arrived_at,
+                actor=actor_of(request),
+            )
         except DataDestroyed:
             messages.error(request, _("The data was destroyed; nothing can bring it back."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))

@@ -84,6 +84,8 @@ class ImportCommand(ConsoleCommand, abc.ABC):
             "rejected": result.rejected,
             "rejects_file": str(written) if written else None,
         }
+        if dry_run:
+            summary |= {"would_create": result.would_create, "would_compare": result.would_compare}
         text = f"{result.read} read: {result.created} created, {result.unchanged} unchanged, {result.rejected} rejected"
         self.answer(summary, f"{text}; see {written}." if written else f"{text}.", as_json=json)
         if result.rejected:

@@ -5,9 +5,10 @@ without rows; a second try finds the claimed subject by its member number and go
 """
 
 import dataclasses
+import datetime
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db import connection
@@ -21,6 +22,7 @@ from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
+from access_control.vault.store import Lookup
 from members.events import Event
 from members.intake import NewAddressee, NewContact, NewMember, NewPaymentMeans
 from members.lookups import login_lookup, number_lookup, shared_lookups
@@ -33,16 +35,20 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
-CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
+CREATED, UNCHANGED, CONFLICT, DESTROYED = "created", "unchanged", "conflict", "destroyed"
 
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
-    """What became of one new member: created, unchanged, or in conflict (``fields`` differ or are taken)."""
+    """What became of one new member: created, unchanged, or in conflict (``fields`` differ or are taken).
+
+    Or refused, because the member of this number was destroyed, ``destroyed_at``.
+    """
 
     outcome: str
     member: uuid.UUID
     fields: tuple[str, ...] = ()
+    destroyed_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
 def stored_people(member_ids: Sequence[uuid.UUID], ring: KeyRing) -> dict[uuid.UUID, NewMember]:
@@ -93,14 +99,19 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     mac = hashing()
     claims = [number_lookup(new, new_id(), mac=mac) for new in news]
     owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
-    subjects = [owner_of[claim.mac] for claim in claims]
-    results: dict[int, Registration] = {}
+    subjects = [owner_of.get(claim.mac, claim.subject) for claim in claims]
+    # A number that the vault gives to nobody is that of a destroyed member: a stale file brings nobody back.
+    results = _destroyed(claims, {claim.mac for claim in claims} - owner_of.keys())
+    for position, claim in enumerate(claims):
+        if claim.mac not in owner_of:
+            # Its tombstone came to its end this moment; the next file may bring it.
+            results.setdefault(position, Registration(DESTROYED, claim.subject, ("number",)))
 
     # 1. Whoever is there already, or stands twice in this batch, is compared.
     known = _registered(subjects)
     first_at: dict[uuid.UUID, int] = {}
     for position, subject in enumerate(subjects):
-        if subject not in known:
+        if subject not in known and position not in results:
             first_at.setdefault(subject, position)
     if known:
         event = act.record(Event.COMPARED, count=len(known))
@@ -109,7 +120,7 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
         for position, subject in enumerate(subjects):
             if subject in known:
                 results[position] = _compared(subject, stored[subject], news[position])
-    twins = {p: first_at[s] for p, s in enumerate(subjects) if s not in known and first_at[s] != p}
+    twins = {p: first_at[s] for p, s in enumerate(subjects) if s in first_at and first_at[s] != p}
 
     # 2. Login IDs name one member only; who comes second is in conflict.
     fresh = [position for position in range(len(news)) if position not in results and position not in twins]
@@ -129,6 +140,38 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
             results[position] = results[first]
         else:
             results[position] = _compared(subjects[position], news[first], news[position])
+    return [results[position] for position in range(len(news))]
+
+
+def _destroyed(claims: Sequence[Lookup], without_owner: Collection[bytes]) -> dict[int, Registration]:
+    """Position in ``claims`` → when the member of this number was destroyed, for numbers with a tombstone."""
+    destroyed_at = store.tombstones(sorted(without_owner))
+    return {
+        position: Registration(DESTROYED, claim.subject, ("number",), destroyed_at[claim.mac])
+        for position, claim in enumerate(claims)
+        if claim.mac in destroyed_at
+    }
+
+
+def foreseen(news: Sequence[NewMember]) -> list[Registration]:
+    """What :func:`register` would do, as far as it can be told without opening anything; nothing is written.
+
+    A member on file counts as unchanged here; whether the row says the same is seen when it is compared.
+    """
+    mac = hashing()
+    claims = [number_lookup(new, new_id(), mac=mac) for new in news]
+    owner_of = store.owners([(claim.field, claim.mac) for claim in claims])
+    logins = [login_lookup(new, claim.subject, mac=mac) for new, claim in zip(news, claims, strict=True)]
+    login_owner = store.owners([(login.field, login.mac) for login in logins])
+    results = _destroyed(claims, {claim.mac for claim in claims} - owner_of.keys())
+    for position, (claim, login) in enumerate(zip(claims, logins, strict=True)):
+        if position in results:
+            continue
+        subject = owner_of.setdefault(claim.mac, claim.subject)
+        if login_owner.setdefault(login.mac, subject) != subject:
+            results[position] = Registration(CONFLICT, subject, ("login_id",))
+        else:
+            results[position] = Registration(CREATED if subject == claim.subject else UNCHANGED, subject)
     return [results[position] for position in range(len(news))]
 
 

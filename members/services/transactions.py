@@ -11,8 +11,9 @@ a second try finds the living keys and goes on with them.
 """
 
 import dataclasses
+import datetime
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from access_control.copying import copy_rows
@@ -28,17 +29,21 @@ from members.lookups import number_probe
 from members.models import Member, Transaction, fiscal_year
 
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
-UNKNOWN_MEMBER, DESTROYED_YEAR = "unknown_member", "destroyed_year"
+UNKNOWN_MEMBER, DESTROYED_MEMBER, DESTROYED_YEAR = "unknown_member", "destroyed", "destroyed_year"
 _SEALED = ("order", "goods", "amount", "name", "address")
 _COMPARED = ("ordered_on", "goods", "amount", "name", "address")
 
 
 @dataclasses.dataclass(frozen=True)
 class Registered:
-    """What became of one new transaction: created, unchanged, in conflict (``fields`` differ), or refused and why."""
+    """What became of one new transaction: created, unchanged, in conflict (``fields`` differ), or refused and why.
+
+    ``destroyed_at``: when the member, or the records of that fiscal year, were destroyed.
+    """
 
     outcome: str
     fields: tuple[str, ...] = ()
+    destroyed_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
 def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[Registered]:
@@ -48,17 +53,16 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     is changed: unchanged, or in conflict.
     """
     require_own_keyring()
-    refs = _keys_of(news)
+    refs = _keys_of(news, lock=True)
     living, destroyed = _standing({ref for ref in refs if ref is not None})
+    refused = _refused(news, refs, destroyed)
     results: list[Registered] = []
     fresh: list[tuple[KeyRef, NewTransaction]] = []
     with new_ring() as ring:
         on_file = _on_file(ring, living, act=act)
-        for ref, new in zip(refs, news, strict=True):
-            if ref is None:
-                results.append(Registered(UNKNOWN_MEMBER))
-            elif ref in destroyed:
-                results.append(Registered(DESTROYED_YEAR))
+        for position, (ref, new) in enumerate(zip(refs, news, strict=True)):
+            if ref is None or position in refused:
+                results.append(refused[position])
             elif (there := on_file.get((ref, new.order))) is None:
                 results.append(Registered(CREATED))
                 fresh.append((ref, new))
@@ -74,15 +78,47 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     return results
 
 
-def _keys_of(news: Sequence[NewTransaction]) -> list[KeyRef | None]:
+def foreseen(news: Sequence[NewTransaction]) -> list[Registered]:
+    """What :func:`register_transactions` would do, as far as it can be told without opening anything or writing.
+
+    A row of a member and year with records on file counts as unchanged here; it would be compared.
+    """
+    refs = _keys_of(news, lock=False)
+    living, destroyed = _standing({ref for ref in refs if ref is not None})
+    refused = _refused(news, refs, destroyed)
+    return [
+        refused.get(position) or Registered(UNCHANGED if ref in living else CREATED)
+        for position, ref in enumerate(refs)
+    ]
+
+
+def _refused(
+    news: Sequence[NewTransaction], refs: Sequence[KeyRef | None], destroyed: Mapping[KeyRef, datetime.datetime | None]
+) -> dict[int, Registered]:
+    """Position → why the row is refused: nobody has the number, or what it belongs to was destroyed."""
+    asked = {position: number_probe(news[position].number)[1] for position, ref in enumerate(refs) if ref is None}
+    stones = store.tombstones(sorted(set(asked.values())))
+    refused = {
+        position: Registered(DESTROYED_MEMBER if mac in stones else UNKNOWN_MEMBER, destroyed_at=stones.get(mac))
+        for position, mac in asked.items()
+    }
+    for position, ref in enumerate(refs):
+        if ref in destroyed:
+            refused[position] = Registered(DESTROYED_YEAR, destroyed_at=destroyed[ref])
+    return refused
+
+
+def _keys_of(news: Sequence[NewTransaction], *, lock: bool) -> list[KeyRef | None]:
     """The key of each: the member's *statutory* key of the fiscal year. None where nobody has the member number.
 
-    The members' rows are held from here on.
+    With ``lock`` the members' rows are locked from here on.
     """
     probes = [number_probe(new.number) for new in news]
     owner_of = store.owners(sorted(set(probes)))
     held = Member.objects.filter(pk__in=owner_of.values()).exclude(state=Member.State.DESTROYED)
-    entity_of = dict(held.order_by("pk").select_for_update(no_key=True).values_list("pk", "entity"))
+    if lock:
+        held = held.select_for_update(no_key=True)
+    entity_of = dict(held.order_by("pk").values_list("pk", "entity"))
     first_month = dict(Entity.objects.values_list("code", "fiscal_year_starts"))
 
     def key(subject: uuid.UUID | None, new: NewTransaction) -> KeyRef | None:
@@ -94,13 +130,15 @@ def _keys_of(news: Sequence[NewTransaction]) -> list[KeyRef | None]:
     return [key(owner_of.get(mac), new) for (_field, mac), new in zip(probes, news, strict=True)]
 
 
-def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], set[KeyRef]]:
-    """Those of ``wanted`` that live, and those of which a fence is left. No key is fetched for it."""
+def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], dict[KeyRef, datetime.datetime | None]]:
+    """Those of ``wanted`` that live, and those of which a fence is left, since when. No key is fetched for it."""
     subjects = sorted({ref.subject for ref in wanted})
     # A year whose destruction is under way is over before anything is sealed under its key.
     store.lock_living(subjects)
     states = [state for state in store.status(subjects) if state.ref in wanted]
-    return {state.ref for state in states if state.alive}, {state.ref for state in states if not state.alive}
+    return {state.ref for state in states if state.alive}, {
+        state.ref: state.destroyed_at for state in states if not state.alive
+    }
 
 
 def _on_file(ring: KeyRing, living: Collection[KeyRef], *, act: Act) -> dict[tuple[KeyRef, str], Any]:

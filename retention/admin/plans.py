@@ -295,8 +295,8 @@ class PlanAdmin(ReadOnlyAdmin):
 
 _SORTS = {
     "": _("as planned"),
-    "due": _("oldest due date first"),
-    "-due": _("newest due date first"),
+    "due": _("earliest last day first"),
+    "-due": _("latest last day first"),
     "started": _("earliest event first"),
     "category": _("by category"),
 }

@@ -2,10 +2,11 @@
 
 from retention.models.holds import LegalHold
 from retention.models.plans import Plan, PlanExclusion, PlanLine, new_plan_reference
-from retention.models.rules import Rule, RuleVersion, Start
+from retention.models.rules import COUNTED_FROM, Rule, RuleVersion, Start
 from retention.models.runs import Certificate, CertificateLine, Parked, Run, Verification
 
 __all__ = [
+    "COUNTED_FROM",
     "Certificate",
     "CertificateLine",
     "LegalHold",

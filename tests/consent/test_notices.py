@@ -114,7 +114,7 @@ def test_an_ending_and_a_return_are_told_item_by_item(agent, inbox, entity, lang
             assert fate.kept_until.isoformat() in text
             assert fate.items_said in text_again
         assert str(Rule.Ground[law].label) in text_again
-    last_day = timezone.localdate() + datetime.timedelta(days=29)
+    last_day = timezone.localdate() + datetime.timedelta(days=30)
     assert last_day.isoformat() in text
     assert ending.reference in subject
     assert ending.reference in text

@@ -43,8 +43,8 @@ class Command(ConsoleCommand):
             lines = []
             for row in found:
                 lines.append(
-                    f"{row.items:>8,} items of {row.persons:,} persons, oldest due {row.oldest}"
-                    f" ({row.age(today):,} days ago): {row.label}"
+                    f"{row.items:>8,} items of {row.persons:,} persons, the oldest kept until {row.kept_until},"
+                    f" due for {row.age(today):,} days: {row.label}"
                 )
                 lines += [f"{count:>12,} because {why}" for why, count in parked_in_words(row)]
         total = sum(row.items for row in found)
