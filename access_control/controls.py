@@ -156,6 +156,23 @@ def _other_entities(now: datetime.datetime) -> Measured:
     )
 
 
+def _given_alone(now: datetime.datetime) -> Measured:
+    """Active accounts whose role neither two persons agreed on nor setting up gave."""
+    return queried(
+        """
+        SELECT s.username
+          FROM access_control_staff s
+         WHERE s.is_active
+           AND NOT EXISTS (SELECT FROM access_control_accessrequest r
+                             JOIN access_control_approval a ON a.id = r.approval_id AND a.used_at IS NOT NULL
+                            WHERE r.person = s.person_id AND r.role = s.role AND r.kind IN ('hire', 'account', 'move'))
+           AND NOT EXISTS (SELECT FROM access_control_historicalstaff h
+                            WHERE h.id = s.id AND h.role = s.role AND h.history_change_reason = 'set_up')
+         ORDER BY s.username
+        """
+    )
+
+
 CONTROLS = (
     Control(
         "P8_A1",
@@ -197,6 +214,14 @@ CONTROLS = (
         _("accounts of people outside the three classes"),
         _outside_the_classes,
         why=_("Every active account belongs to a person of one of the classes that the sentence names."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_B1",
+        "given_alone",
+        _("accounts whose role was not given by two persons"),
+        _given_alone,
+        why=_("Each active account's role is looked for among the requests that another person agreed to."),
         rows_are=_("accounts"),
     ),
     Control(
