@@ -186,7 +186,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
-# Sessions end with the browser (P10.B) and when idle.
+# Sessions end with the browser (P10.B) and when idle. The database holds a hash of each key.
+SESSION_ENGINE = "access_control.sessions"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_AGE = 60 * _whole_number("SESSION_IDLE_MINUTES", 30)
 SESSION_SAVE_EVERY_REQUEST = True
