@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from access_control import access_services, policies, services
+from access_control import access_services, policies, services, sign_in
 from access_control.access_models import AccessRequest
 from access_control.access_services import AGREES, ASKS, LinkEnded, OwnRequest
 from access_control.accounts import actor_of
@@ -133,6 +133,15 @@ def link_view(request: HttpRequest, account_id: uuid.UUID) -> HttpResponse:
     return _asking(
         request, form, asked, title=title, back="admin:access_control_staff_changelist", person=account.person
     )
+
+
+def unlock_view(request: HttpRequest, account_id: uuid.UUID) -> HttpResponse:
+    """Let the owner of an account try again at once."""
+    account = get_object_or_404(Staff, pk=account_id)
+    if request.method == "POST":
+        sign_in.unlock(account, actor=actor_of(request))
+        messages.success(request, _("Sign-in to this account is open again."))
+    return HttpResponseRedirect(reverse("admin:access_control_staff_change", args=[account.pk]))
 
 
 def _try(form: forms.BaseForm, act: Any) -> Any:

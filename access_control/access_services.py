@@ -17,7 +17,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from access_control import policies, services
+from access_control import policies, services, sign_in
 from access_control.access_models import AccessRequest, SignInLink
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
@@ -314,6 +314,7 @@ def use_link(token: str, *, password: str) -> Staff:
         link.ended_at, link.used = Now(), True
         link.save(update_fields=["ended_at", "used"])
         account.save(update_fields=["password"])
+        sign_in.forgive(account.username)
         act.record(Event.LINK_USED, subject=account.person_id, subject_kind=SubjectKind.STAFF)
     return account
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from access_control import access_admin, policies, services
+from access_control import access_admin, policies, services, sign_in
 from access_control.accounts import actor_of
 from access_control.checks import all_events
 from access_control.codes import Reason
@@ -128,12 +128,21 @@ class StaffAdmin(ReadOnlyAdmin):
         """By role."""
         return policies.can(request.user, "access_control.add_staff")
 
-    fields = readonly_fields = ("person", "username", "role", "works", "epoch", "created")
+    fields = readonly_fields = ("person", "username", "role", "works", "locked", "epoch", "created")
 
     def get_urls(self) -> list[Any]:
-        """The stock pages, and the one that asks for a new password."""
-        ask = self.admin_site.admin_view(access_admin.link_view)
-        return [path("<uuid:account_id>/link/", ask, name="access_control_staff_link"), *super().get_urls()]
+        """The stock pages, the one that asks for a new password, and unlocking."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:account_id>/link/", wrap(access_admin.link_view), name="access_control_staff_link"),
+            path("<uuid:account_id>/unlock/", wrap(access_admin.unlock_view), name="access_control_staff_unlock"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description=_("sign-in locked until"))
+    def locked(self, account: Staff) -> Any:
+        """After too many wrong passwords."""
+        return sign_in.locked_until(account)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Ask for an account."""

@@ -14,6 +14,8 @@ class Event(models.TextChoices):
     PASSWORD_CHANGED = "account:password_changed", _("password changed")
     SIGNED_IN = "account:signed_in", _("signed in")
     SIGN_IN_FAILED = "account:sign_in_failed", _("sign-in failed")
+    SIGN_IN_LOCKED = "account:locked", _("sign-in locked")
+    SIGN_IN_UNLOCKED = "account:unlocked", _("sign-in unlocked")
     ACCESS_ASKED = "access:asked", _("access asked for")
     ACCESS_REFUSED = "access:refused", _("access refused")
     LINK_MADE = "account:link_made", _("one-time link made")
