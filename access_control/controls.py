@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from access_control.events import Event
 from access_control.history import history_of
 from access_control.models import Staff
 from access_control.sql import OWN_APPS
@@ -21,6 +22,7 @@ from access_control.vault.roles import role_names
 
 log = logging.getLogger("console.controls")
 MOST_ROWS = 100
+SIGN_IN_WINDOW = datetime.timedelta(days=30)
 # The companies that manage personal information, or help to, in the words of the policy (P12).
 NAMED_ENTITIES = ("sg", "kr", "jp")
 
@@ -156,6 +158,40 @@ def _other_entities(now: datetime.datetime) -> Measured:
     )
 
 
+def _sign_ins(event: Event) -> Callable[[datetime.datetime], Measured]:
+    """How often ``event`` happened in the last days, by account; "—" is a name that is no account's."""
+
+    def measure(now: datetime.datetime) -> Measured:
+        return tallied(
+            """
+            SELECT coalesce(s.username, '—'), count(*)
+              FROM access_control_ledgerevent e LEFT JOIN access_control_staff s ON s.person_id = e.subject
+             WHERE e.event = %s AND e.at > %s
+             GROUP BY 1 ORDER BY 2 DESC, 1
+            """,
+            [event.value, now - SIGN_IN_WINDOW],
+        )
+
+    return measure
+
+
+def _given_alone(now: datetime.datetime) -> Measured:
+    """Active accounts whose role neither two persons agreed on nor setting up gave."""
+    return queried(
+        """
+        SELECT s.username
+          FROM access_control_staff s
+         WHERE s.is_active
+           AND NOT EXISTS (SELECT FROM access_control_accessrequest r
+                             JOIN access_control_approval a ON a.id = r.approval_id AND a.used_at IS NOT NULL
+                            WHERE r.person = s.person_id AND r.role = s.role AND r.kind IN ('hire', 'account', 'move'))
+           AND NOT EXISTS (SELECT FROM access_control_historicalstaff h
+                            WHERE h.id = s.id AND h.role = s.role AND h.history_change_reason = 'set_up')
+         ORDER BY s.username
+        """
+    )
+
+
 CONTROLS = (
     Control(
         "P8_A1",
@@ -164,6 +200,24 @@ CONTROLS = (
         _writable_records,
         why=_("PostgreSQL itself is asked: the application may add to records, and change or remove none."),
         rows_are=_("tables"),
+    ),
+    Control(
+        "P8_A1",
+        "sign_ins_locked",
+        _("sign-ins locked in the last 30 days"),
+        _sign_ins(Event.SIGN_IN_LOCKED),
+        tally=True,
+        why=_("After too many wrong passwords an account or an address is locked, and the ledger says so."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_A1",
+        "sign_ins_failed",
+        _("failed sign-ins in the last 30 days"),
+        _sign_ins(Event.SIGN_IN_FAILED),
+        tally=True,
+        why=_("Every wrong password for an account is in the ledger."),
+        rows_are=_("accounts"),
     ),
     Control(
         "P8_A1",
@@ -197,6 +251,14 @@ CONTROLS = (
         _("accounts of people outside the three classes"),
         _outside_the_classes,
         why=_("Every active account belongs to a person of one of the classes that the sentence names."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_B1",
+        "given_alone",
+        _("accounts whose role was not given by two persons"),
+        _given_alone,
+        why=_("Each active account's role is looked for among the requests that another person agreed to."),
         rows_are=_("accounts"),
     ),
     Control(

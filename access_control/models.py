@@ -304,3 +304,9 @@ CREATE OR REPLACE TRIGGER approval_is_kept BEFORE UPDATE ON access_control_appro
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+
+# Django looks for models here.
+from access_control.access_models import AccessRequest, SignInLink  # noqa: E402
+
+__all__ = ["AccessRequest", "Approval", "Entity", "Installation", "LedgerEvent", "Person", "SignInLink", "Staff"]

@@ -2,8 +2,10 @@
 
 import datetime
 import uuid
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -12,6 +14,9 @@ from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import Approval, Entity, Person, Staff
 from access_control.roles import Role
+
+if TYPE_CHECKING:
+    from access_control.access_models import AccessRequest
 
 APPROVAL_LASTS = datetime.timedelta(days=7)
 
@@ -24,6 +29,16 @@ class NotApprovable(Exception):
     """The approval was given, used or has expired, or it names another payload."""
 
 
+class SecondPersonNeeded(PermissionDenied):
+    """Nobody gives access alone: it is asked for (``access_services``), and another person agrees."""
+
+
+def _require_agreement(actor: Staff | None, agreed: "AccessRequest | None") -> None:
+    """Only setting up needs no second person. That ``agreed`` was agreed to is PostgreSQL's to check (CA016)."""
+    if actor is not None and agreed is None:
+        raise SecondPersonNeeded
+
+
 def hire(
     employee_number: str,
     *,
@@ -33,10 +48,17 @@ def hire(
     joined_on: datetime.date,
     actor: Staff | None,
     reason: str = Reason.HIRED,
+    agreed: "AccessRequest | None" = None,
 ) -> Person:
-    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account."""
+    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account.
+
+    Raises SecondPersonNeeded when a person alone would give an access class.
+    """
+    if access_class:
+        _require_agreement(actor, agreed)
     with acting(actor, reason=reason) as act:
         person = Person.objects.create(
+            **({"id": agreed.person} if agreed else {}),
             employee_number=employee_number,
             display_name=display_name,
             entity=entity,
@@ -48,12 +70,26 @@ def hire(
 
 
 def open_account(
-    person: Person, *, username: str, role: Role | str, password: str, actor: Staff | None, reason: str = Reason.HIRED
+    person: Person,
+    *,
+    username: str,
+    role: Role | str,
+    password: str | None,
+    actor: Staff | None,
+    reason: str = Reason.HIRED,
+    agreed: "AccessRequest | None" = None,
 ) -> Staff:
-    """Give ``person`` an account. Raises ValidationError when the password is too weak."""
+    """Give ``person`` an account; without a password nobody signs in before its owner has set one.
+
+    Raises ValidationError when the password is too weak or the username is taken, and SecondPersonNeeded when a person
+    alone would open it.
+    """
+    _require_agreement(actor, agreed)
     staff = Staff(username=username, person=person, role=role)
-    validate_password(password, staff)
+    if password is not None:
+        validate_password(password, staff)
     staff.set_password(password)
+    staff.full_clean()
     with acting(actor, reason=reason) as act:
         staff.save(force_insert=True)
         act.record(Event.ACCOUNT_OPENED, subject=person.pk, subject_kind=SubjectKind.STAFF)
@@ -88,9 +124,20 @@ def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str
 
 
 def move(
-    person: Person, *, access_class: str, role: str | None = None, actor: Staff | None, reason: str = Reason.MOVED
+    person: Person,
+    *,
+    access_class: str,
+    role: str | None = None,
+    actor: Staff | None,
+    reason: str = Reason.MOVED,
+    agreed: "AccessRequest | None" = None,
 ) -> Person:
-    """The person does other work: what they were granted before is void from now (P8.B2). Raises AlreadyLeft."""
+    """The person does other work: what they were granted before is void from now (P8.B2).
+
+    Raises AlreadyLeft, and SecondPersonNeeded when a person alone would give an access class or a role.
+    """
+    if access_class or role:
+        _require_agreement(actor, agreed)
     with acting(actor, reason=reason) as act:
         person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
         if person.left_on is not None:

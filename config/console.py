@@ -30,6 +30,7 @@ NAVIGATION = (
     (_("Ledger"), "admin:access_control_ledgerevent_changelist", "access_control.view_ledgerevent"),
     (_("People"), "admin:access_control_person_changelist", "access_control.view_person"),
     (_("Accounts"), "admin:access_control_staff_changelist", "access_control.view_staff"),
+    (_("Requests for access"), "admin:access_control_accessrequest_changelist", "access_control.view_accessrequest"),
 )
 
 

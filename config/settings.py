@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django.forms",
+    "axes",
     "csp",
     "guardian",
     "simple_history",
@@ -149,6 +150,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -183,10 +185,19 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Sign-in is locked by account and by address; access_control/sign_in.py counts, and holds how many tries and how long.
+AXES_HANDLER = "access_control.sign_in.SignInHandler"
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_LOCKOUT_CALLABLE = "access_control.sign_in.locked_page"
+AXES_CLIENT_IP_CALLABLE = "access_control.sign_in.client_address"
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
-# Sessions end with the browser (P10.B) and when idle.
+# Sessions end with the browser (P10.B) and when idle. The database holds a hash of each key.
+SESSION_ENGINE = "access_control.sessions"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 # As long as the oldest export or backup may live from which a destroyed member could come back.
 TOMBSTONE_DAYS = _whole_number("TOMBSTONE_DAYS", 400)
@@ -273,6 +284,8 @@ LOGGING = {
         # SQL carries no plaintext, but its parameters carry lookups and ciphertext: never to a log.
         "django.db.backends": {"level": "WARNING"},
         "procrastinate": {"level": "WARNING"},
+        # What it says of a sign-in names who tried; the ledger says it better.
+        "axes": {"level": "CRITICAL"},
         "django.server": {"level": "WARNING", "propagate": True, "handlers": []},
     },
 }

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from access_control import policies
+from access_control.access_admin import waiting_for
 from access_control.accounts import actor_of
 from members.admin.cases import names_of_granted
 from members.models import Case, Correction, Notice
@@ -22,6 +23,7 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
     today = timezone.localdate(now)
     # Only whether there is a board to look at: computing it takes longer than a start page may.
     context: dict[str, Any] = {"today": today, "sees_board": policies.may(request.user, SEES_BOARD)}
+    context["access_waits"] = waiting_for(request.user)
     if not policies.may(request.user, "members.view_case"):
         return context
     seen = policies.restrict(Case.objects.filter(state=Case.State.OPEN), request.user, "members.view_case")

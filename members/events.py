@@ -12,6 +12,7 @@ class Event(models.TextChoices):
     RETURNED = "member:returned", _("membership stands again")
     COMPARED = "member:compared", _("compared at import")
     FOUND = "member:found", _("searched for a member")
+    FIND_REFUSED = "member:find_refused", _("search refused: too many within an hour")
     SHOWN_MASKED = "member:shown_masked", _("masked data shown")
     HISTORY_SHOWN = "member:history_shown", _("history shown masked")
     CASE_OPENED = "case:opened", _("case opened")

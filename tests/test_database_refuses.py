@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
 
+from access_control.access_services import ask_move
 from access_control.codes import Purpose
 from access_control.history import copied_columns, history_of
 from access_control.services import ask_approval
@@ -86,6 +87,7 @@ def _populate():
         actor=agent,
         reason="asked",
     )
+    ask_move(agent.person, access_class="direct", role="supervisor", actor=factories.staff("administrator"))
     approval = ask_approval("purge", payload_hash=b"\x01" * 32, actor=agent, reason="asked")
     engagement = Engagement.objects.create(
         recipient=Recipient.objects.get(kind="contractor"),

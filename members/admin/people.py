@@ -24,7 +24,7 @@ from members.forms import CarefulForm
 from members.models import Case, ContactPoint, Member
 from members.normal_forms import holds_card_number
 from members.services.cases import open_case
-from members.services.finding import SecondFactNeeded, find
+from members.services.finding import FINDS_AN_HOUR, NAMES_AN_HOUR, FindBudgetSpent, SecondFactNeeded, find
 from members.services.locking import DataDestroyed
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
@@ -143,6 +143,8 @@ class MemberAdmin(ReadOnlyAdmin):
                 form.add_error(
                     "second", _("A name alone finds nobody. Ask for a date of birth, a postcode or four digits.")
                 )
+            except FindBudgetSpent as spent:
+                form.add_error(None, _budget_sentence(spent))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Find a caller"),
@@ -234,6 +236,22 @@ class MemberAdmin(ReadOnlyAdmin):
             "entries": entries,
         }
         return TemplateResponse(request, "admin/members/history.html", context)
+
+
+def _budget_sentence(spent: FindBudgetSpent) -> str:
+    """Why nothing was searched, and when it may be again."""
+    when = timezone.localtime(spent.free_at).strftime("%H:%M")
+    if spent.by_name:
+        sentence = _(
+            "Nothing was searched: an account may search %(names)d times an hour by name, and %(all)d times in all. "
+            "It may again from %(when)s. Ask for a telephone number, an e-mail address or the login ID."
+        )
+    else:
+        sentence = _(
+            "Nothing was searched: an account may search %(all)d times an hour. It may again from %(when)s. "
+            "If a call waits, ask a colleague."
+        )
+    return sentence % {"names": NAMES_AN_HOUR, "all": FINDS_AN_HOUR, "when": when}
 
 
 # The five item groups of the published policy (P2).

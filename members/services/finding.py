@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import Callable
 from functools import partial
 
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 
 from access_control import policies
 from access_control.codes import Purpose, Reason
@@ -21,6 +23,14 @@ from members.models import Member
 from members.showing import Hit, masked_hits
 
 MOST_HITS = 5
+# How often one account may search in an hour: enough for calls, far too little to try out dates of birth. A name with a
+# second fact is a guess that could be tried again and again, so there is less of it.
+FINDS_AN_HOUR = 120
+NAMES_AN_HOUR = 30
+BUDGET_WINDOW = datetime.timedelta(hours=1)
+NAME_ITEM = "member.name"
+# Name space of PostgreSQL's advisory locks: one search of an account at a time, so that none is counted too late.
+_LOCK_FINDER = 1703
 _FIELDS = {
     "telephone": LookupField.TELEPHONE,
     "email": LookupField.EMAIL,
@@ -31,6 +41,15 @@ _FIELDS = {
 
 class SecondFactNeeded(Exception):
     """A name alone finds nobody: it needs a date of birth, a postcode or the last four digits of a telephone."""
+
+
+class FindBudgetSpent(Exception):
+    """The account has searched as often as it may within an hour; ``free_at`` says when it may again."""
+
+    def __init__(self, free_at: datetime.datetime, *, by_name: bool) -> None:
+        super().__init__("the hour's searches are used up")
+        self.free_at = free_at
+        self.by_name = by_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +63,42 @@ class Found:
 def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     """Members with exactly this identifier, however it is written; with a name, those who share the second fact too.
 
-    Raises PermissionDenied, or SecondFactNeeded when only a name was given and nothing else matches.
+    Raises PermissionDenied; SecondFactNeeded when only a name was given and nothing else matches; and FindBudgetSpent,
+    recorded, with nothing searched, when the account has searched too often within an hour.
     """
     if not policies.can(actor, "members.find_member"):
         raise PermissionDenied
-    # A number is read as each site's country would; a login ID may look like anything, also like an address.
     require_own_keyring()
+    search = _search(identifier, second)
+    found_by = [NAME_ITEM] if search.by_name else []
+    free_at, ids, event = None, [], None
+    with acting(actor, reason=Reason.DAILY_WORK) as act:
+        if (free_at := _free_at(actor, by_name=search.by_name)) is not None:
+            act.record(Event.FIND_REFUSED, purpose=Purpose.IDENTITY, items=found_by)
+        else:
+            ids = store.find(search.probes, most=MOST_HITS + 1) if search.probes else []
+            # Lookups of a registration that never finished name nobody.
+            ids = list(Member.objects.filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
+            event = act.record(Event.FOUND, purpose=Purpose.IDENTITY, items=found_by, count=len(ids))
+            act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS])
+    if free_at is not None:
+        raise FindBudgetSpent(free_at, by_name=search.by_name)
+    if not ids and search.name_alone:
+        raise SecondFactNeeded
+    return Found(masked_hits(ids[:MOST_HITS], event=event) if ids and event else [], len(ids) > MOST_HITS)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """What is looked up; whether by a name with a second fact, or by a name that lacks one."""
+
+    probes: list[tuple[LookupField, bytes]]
+    by_name: bool
+    name_alone: bool
+
+
+def _search(identifier: str, second: str) -> _Search:
+    # A number is read as each site's country would; a login ID may look like anything, also like an address.
     readings = list(
         dict.fromkeys(
             reading for country in COUNTRY_OF.values() for reading in normal_forms.reading(identifier, country)
@@ -61,15 +110,37 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     names = [normal for kind, normal in readings if kind in {"name", "kana"}]
     seconds = _second_facts(second)
     probes += [(field, mac(field, name, fact)) for name in names for field, fact in seconds]
-    with acting(actor, reason=Reason.DAILY_WORK) as act:
-        ids = store.find(probes, most=MOST_HITS + 1) if probes else []
-        # Lookups of a registration that never finished name nobody.
-        ids = list(Member.objects.filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
-        event = act.record(Event.FOUND, purpose=Purpose.IDENTITY, count=len(ids))
-        act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS])
-    if not ids and names and not seconds:
-        raise SecondFactNeeded
-    return Found(masked_hits(ids[:MOST_HITS], event=event) if ids else [], len(ids) > MOST_HITS)
+    return _Search(probes, bool(names and seconds), bool(names and not seconds))
+
+
+def _free_at(actor: Staff, *, by_name: bool) -> datetime.datetime | None:
+    """When the account may search again, or None when it may now. Its next search waits until this one is recorded."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_FINDER, str(actor.pk)])
+        cursor.execute(
+            """
+            WITH searches AS (
+              SELECT at, %(name)s = ANY (items) AS by_name,
+                     count(*) OVER (ORDER BY at DESC) AS nth,
+                     count(*) FILTER (WHERE %(name)s = ANY (items)) OVER (ORDER BY at DESC) AS nth_name
+                FROM access_control_ledgerevent
+               WHERE actor = %(actor)s AND event = %(found)s AND at > clock_timestamp() - %(window)s)
+            SELECT max(at) + %(window)s
+              FROM searches
+             WHERE nth = %(all_finds)s OR %(asked_by_name)s AND by_name AND nth_name = %(names)s
+            """,
+            {
+                "name": NAME_ITEM,
+                "actor": actor.pk,
+                "found": Event.FOUND.value,
+                "all_finds": FINDS_AN_HOUR,
+                "asked_by_name": by_name,
+                "names": NAMES_AN_HOUR,
+                "window": BUDGET_WINDOW,
+            },
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:
