@@ -17,6 +17,7 @@ from access_control import policies, services
 from access_control.accounts import actor_of
 from access_control.checks import all_events
 from access_control.codes import Reason
+from access_control.forms import PlainTextForm
 from access_control.models import Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
 
@@ -68,7 +69,7 @@ class EntityAdmin(ReadOnlyAdmin):
     list_display = ("name", "code", "handles")
 
 
-class PersonForm(forms.ModelForm[Person]):
+class PersonForm(PlainTextForm, forms.ModelForm[Person]):
     """A new employee."""
 
     class Meta:
@@ -126,7 +127,7 @@ class PersonAdmin(ReadOnlyAdmin):
         return None
 
 
-class AccountForm(forms.ModelForm[Staff]):
+class AccountForm(PlainTextForm, forms.ModelForm[Staff]):
     """A new account with its first password."""
 
     password = forms.CharField(label=_("first password"), widget=forms.PasswordInput(render_value=False))

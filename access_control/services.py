@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ledger import acting
@@ -34,7 +35,12 @@ def hire(
     actor: Staff | None,
     reason: str = Reason.HIRED,
 ) -> Person:
-    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account."""
+    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account.
+
+    Raises ValidationError when number or name holds a strange character.
+    """
+    for text in (employee_number, display_name):
+        refuse_strange_characters(text)
     with acting(actor, reason=reason) as act:
         person = Person.objects.create(
             employee_number=employee_number,
@@ -50,7 +56,8 @@ def hire(
 def open_account(
     person: Person, *, username: str, role: Role | str, password: str, actor: Staff | None, reason: str = Reason.HIRED
 ) -> Staff:
-    """Give ``person`` an account. Raises ValidationError when the password is too weak."""
+    """Give ``person`` an account. Raises ValidationError: a weak password, a strange character in the username."""
+    refuse_strange_characters(username)
     staff = Staff(username=username, person=person, role=role)
     validate_password(password, staff)
     staff.set_password(password)

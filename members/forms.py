@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from access_control.forms import PlainTextForm
 from members.normal_forms import holds_card_number, holds_my_number
 
 FORBIDDEN_NUMBER = _(
@@ -15,7 +16,7 @@ FORBIDDEN_NUMBER = _(
 LONGEST = 20_000
 
 
-class CarefulForm(forms.Form):
+class CarefulForm(PlainTextForm, forms.Form):
     """A form whose text is looked through before it is bound: a forbidden number is gone from the page that answers."""
 
     forbidden: tuple[Callable[[str], bool], ...] = (holds_card_number, holds_my_number)

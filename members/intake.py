@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from access_control.characters import strange_character
 from members import normal_forms
 from members.models import ContactPoint, PaymentMeans
 
@@ -16,8 +17,6 @@ COUNTRY_OF = {"jp": "JP", "kr": "KR", "sg": "SG"}
 SEXES = frozenset({"female", "male", "other"})
 # The policy was established then; nobody joined under it before.
 FIRST_JOINING = datetime.date(2010, 6, 10)
-# Controls, and halves of a pair that stand alone: no text that a keyboard gives.
-_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _FORBIDDEN = {
     "card_number": _("This field holds a card number. Card numbers are never stored."),
     "my_number": _("This field holds an Individual Number. It is never stored."),
@@ -155,7 +154,7 @@ class _Reader:
         self.faults.append(Fault(field, code, message))
 
     def text(self, row: Mapping[str, Any], name: str, path: str, *, needed: bool, most: int = 200) -> str:
-        """The trimmed text, "" when absent. Refuses other types, control characters, excess and forbidden numbers."""
+        """The trimmed text, "" when absent. Refuses other types, strange characters, excess, forbidden numbers."""
         value = row.get(name)
         if value is None or value == "":
             if needed:
@@ -167,8 +166,8 @@ class _Reader:
         value = value.strip()
         if len(value) > most:
             self.fault(path, "too_long", _("This field is too long."))
-        elif not value.isprintable() and _NO_TEXT.search(value):
-            self.fault(path, "control_characters", _("This field holds control characters."))
+        elif strange := strange_character(value):
+            self.fault(path, strange.code, strange.message)
         elif code := normal_forms.forbidden_number(value):
             self.fault(path, code, _FORBIDDEN[code])
         else:

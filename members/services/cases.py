@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from access_control import policies
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.ledger import Act, acting
 from access_control.models import Staff
@@ -110,7 +111,8 @@ def refuse_forbidden_numbers(text: str) -> None:
 
 
 def add_note(case: Case, *, text: str, actor: Staff, reason: str = Reason.DAILY_WORK) -> CaseNote:
-    """A sealed note on the case. Raises PermissionDenied, CaseClosed, ForbiddenNumber."""
+    """A sealed note on the case. Raises PermissionDenied, CaseClosed, ForbiddenNumber, ValidationError (characters)."""
+    refuse_strange_characters(text, lines=True)
     refuse_forbidden_numbers(text)
     with acting(actor, reason=reason, case=case.pk) as act:
         case = lock_case(case.pk, actor=actor)

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
@@ -86,13 +87,14 @@ def ask_correction(
     """The item is suspended from now; the wish waits to be applied or refused.
 
     Raises NotNormal when ``text`` is no such item, ImmutableItem, NotIdentified, Unchanged, AlreadyPending, NoSuchItem,
-    ForbiddenNumber, PermissionDenied, CaseClosed.
+    ForbiddenNumber, PermissionDenied, CaseClosed, ValidationError (a strange character).
     """
     wanted = ITEMS.get(item)
     if wanted is None or not wanted.group:
         raise NoSuchItem
     if wanted.immutable:
         raise ImmutableItem
+    refuse_strange_characters(text, lines=True)
     refuse_forbidden_numbers(text)
     value = wanted.clean(text, COUNTRY_OF.get(case.member.entity_id, "JP") if case.member else "JP")
     now = timezone.now()
