@@ -18,13 +18,14 @@ from access_control import access_services, policies, services, sign_in
 from access_control.access_models import AccessRequest
 from access_control.access_services import AGREES, ASKS, LinkEnded, OwnRequest
 from access_control.accounts import actor_of
+from access_control.forms import PlainTextForm
 from access_control.models import Person, Staff
 from access_control.roles import Role
 
 _NO_ROLE = [("", "—")]
 
 
-class HireForm(forms.ModelForm[Person]):
+class HireForm(PlainTextForm, forms.ModelForm[Person]):
     """A new employee, with or without access and an account."""
 
     username = forms.CharField(
@@ -47,7 +48,7 @@ class HireForm(forms.ModelForm[Person]):
         return cleaned
 
 
-class AccountForm(forms.Form):
+class AccountForm(PlainTextForm, forms.Form):
     """An account for somebody who is entered already. Nobody types a password here."""
 
     person = forms.ModelChoiceField(Person.objects.none(), label=_("person"))

@@ -38,6 +38,7 @@ class Reason(models.TextChoices):
     IDENTIFIED = "identified", _("the caller was identified")
     CASE_CLOSED = "case_closed", _("the case was closed")
     REVOKED = "revoked", _("access was revoked")
+    NEITHER_NUMBER = "neither_number", _("the agent says: neither a card number nor an Individual Number")
     NOT_TRUE = "not_true", _("the data on file is correct")
     NOT_PROVEN = "not_proven", _("the change could not be confirmed")
     WITHDRAWN_BY_MEMBER = "withdrawn_by_member", _("the member took the request back")

@@ -1,6 +1,9 @@
-"""Request ids, and what may be logged: ids, route names and times; never a query, a value or a message of others."""
+"""Request ids, what is refused before it is read, and what may be logged: ids, route names and times; never a query,
+a value or a message of others.
+"""
 
 import dataclasses
+import io
 import json
 import logging
 import traceback
@@ -9,12 +12,14 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.debug import SafeExceptionReporterFilter
 
+from access_control.addresses import client_address
 from access_control.ids import new_id
 from access_control.vault.errors import VaultError
 
@@ -23,7 +28,10 @@ log = logging.getLogger("console.request")
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """Everything from one click or one run shares ``id``. ``web`` is False for commands and jobs."""
+    """Everything from one click or one run shares ``id``. ``web`` is False for commands and jobs.
+
+    ``address`` is the caller's own, not that of a trusted proxy.
+    """
 
     id: uuid.UUID
     address: str | None = None
@@ -51,7 +59,12 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request."""
         started = timezone.now()
-        here = Request(new_id(), request.META.get("REMOTE_ADDR") or None, web=True)
+        address = client_address(
+            request.META.get("REMOTE_ADDR", ""),
+            request.META.get("HTTP_X_FORWARDED_FOR", ""),
+            trusted=settings.TRUSTED_PROXIES,
+        )
+        here = Request(new_id(), address, web=True)
         token = _current.set(here)
         charset = (request.content_params or {}).get("charset", "utf-8")
         try:
@@ -89,6 +102,51 @@ class RequestMiddleware:
             return None
         log.error("the vault refused: %s", type(exception).__name__, exc_info=exception)
         return render(request, "503.html", status=503)
+
+
+class HeadersMiddleware:
+    """The outermost: gives every answer, static files and errors included, the headers that no page may lack."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
+        response = self.get_response(request)
+        for name, value in settings.HEADERS_OF_EVERY_ANSWER.items():
+            response.setdefault(name, value)
+        return response
+
+
+class BodyLimitMiddleware:
+    """Refuses a body that is larger than any form, before anything of it is parsed or written anywhere.
+
+    The announced length decides. A body of no announced length (chunked) is read into memory up to the limit.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
+        announced = request.META.get("CONTENT_LENGTH") or ""
+        most: int = settings.REQUEST_BODY_MAX_BYTES
+        if announced and not (announced.isascii() and announced.isdigit()):
+            return HttpResponseBadRequest()
+        # Digits beyond those of the limit are not counted: Python refuses to read a number of thousands of digits.
+        if len(announced) > len(str(most)) or int(announced or 0) > most:
+            return self._refused(request, most)
+        if not announced and request.META.get("wsgi.input_terminated"):
+            body = request.META["wsgi.input"].read(most + 1)
+            if len(body) > most:
+                return self._refused(request, most)
+            request.META["CONTENT_LENGTH"] = str(len(body))
+            request._stream = io.BytesIO(body)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+    @staticmethod
+    def _refused(request: HttpRequest, most: int) -> HttpResponse:
+        return render(request, "413.html", {"most": most}, status=413)
 
 
 class JsonLines(logging.Formatter):

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ledger import acting
@@ -52,10 +53,13 @@ def hire(
 ) -> Person:
     """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account.
 
-    Raises SecondPersonNeeded when a person alone would give an access class.
+    Raises SecondPersonNeeded when a person alone would give an access class, and ValidationError when number or name
+    holds a strange character.
     """
     if access_class:
         _require_agreement(actor, agreed)
+    for text in (employee_number, display_name):
+        refuse_strange_characters(text)
     with acting(actor, reason=reason) as act:
         person = Person.objects.create(
             **({"id": agreed.person} if agreed else {}),
@@ -81,10 +85,11 @@ def open_account(
 ) -> Staff:
     """Give ``person`` an account; without a password nobody signs in before its owner has set one.
 
-    Raises ValidationError when the password is too weak or the username is taken, and SecondPersonNeeded when a person
-    alone would open it.
+    Raises ValidationError when the password is too weak, the username is taken or holds a strange character, and
+    SecondPersonNeeded when a person alone would open it.
     """
     _require_agreement(actor, agreed)
+    refuse_strange_characters(username)
     staff = Staff(username=username, person=person, role=role)
     if password is not None:
         validate_password(password, staff)

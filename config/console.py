@@ -6,6 +6,7 @@
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from access_control import policies, services
+from access_control.forms import PlainTextForm
 
 # Navigation: label, view, and the permission without which it is not shown.
 NAVIGATION = (
@@ -34,7 +36,11 @@ NAVIGATION = (
 )
 
 
-class OwnPasswordForm(PasswordChangeForm):
+class SignInForm(PlainTextForm, AdminAuthenticationForm):
+    """Username and password."""
+
+
+class OwnPasswordForm(PlainTextForm, PasswordChangeForm):
     """Changes the password through the service, so that the change has an actor."""
 
     def save(self, commit: bool = True) -> Any:
@@ -49,6 +55,7 @@ class ConsoleSite(AdminSite):
     site_title = _("Personal Information Console")
     index_title = _("Start")
     index_template = "admin/start.html"
+    login_form = SignInForm
     enable_nav_sidebar = False
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Event(models.TextChoices):
     CASE_REASSIGNED = "case:reassigned", _("case handed to another agent")
     CASE_CLOSED = "case:closed", _("case closed")
     NOTE_ADDED = "case:note_added", _("note added")
+    NUMBER_KEPT = "case:number_kept", _("a number was kept that looks like a card's or an Individual Number")
     NOTES_READ = "case:notes_read", _("notes read")
     IDENTITY_CHECKED = "identity:checked", _("identity check")
     IDENTITY_CONFIRMED = "identity:confirmed", _("identity confirmed")

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from access_control.characters import strange_character
 from members import normal_forms
 from members.models import ContactPoint, PaymentMeans
 
@@ -16,12 +17,17 @@ COUNTRY_OF = {"jp": "JP", "kr": "KR", "sg": "SG"}
 SEXES = frozenset({"female", "male", "other"})
 # The policy was established then; nobody joined under it before.
 FIRST_JOINING = datetime.date(2010, 6, 10)
-# Controls, and halves of a pair that stand alone: no text that a keyboard gives.
-_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _FORBIDDEN = {
-    "card_number": _("This field holds a card number. Card numbers are never stored."),
-    "my_number": _("This field holds an Individual Number. It is never stored."),
+    "card_number": _(
+        "This field holds a card number (%(digits)d digits from character %(position)d). It is never stored."
+    ),
+    "my_number": _(
+        "This field holds an Individual Number (%(digits)d digits from character %(position)d). It is never stored."
+    ),
 }
+# Which numbers a field is asked for. What the marketplace numbers is never a person's; twelve digits may be two
+# telephones, while the number of a card is no telephone's.
+_ANY, _ONLY_A_CARD, _NONE = frozenset(_FORBIDDEN), frozenset({"card_number"}), frozenset[str]()
 # The spelling of nearly every date; nothing that text() refuses is spelt so.
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CONTACT_KINDS = frozenset(ContactPoint.Kind.values)
@@ -154,8 +160,17 @@ class _Reader:
     def fault(self, field: str, code: str, message: Any) -> None:
         self.faults.append(Fault(field, code, message))
 
-    def text(self, row: Mapping[str, Any], name: str, path: str, *, needed: bool, most: int = 200) -> str:
-        """The trimmed text, "" when absent. Refuses other types, control characters, excess and forbidden numbers."""
+    def text(
+        self,
+        row: Mapping[str, Any],
+        name: str,
+        path: str,
+        *,
+        needed: bool,
+        most: int = 200,
+        forbidden: frozenset[str] = _ANY,
+    ) -> str:
+        """The trimmed text, "" when absent. Refuses other types, strange characters, excess, forbidden numbers."""
         value = row.get(name)
         if value is None or value == "":
             if needed:
@@ -167,10 +182,11 @@ class _Reader:
         value = value.strip()
         if len(value) > most:
             self.fault(path, "too_long", _("This field is too long."))
-        elif not value.isprintable() and _NO_TEXT.search(value):
-            self.fault(path, "control_characters", _("This field holds control characters."))
-        elif code := normal_forms.forbidden_number(value):
-            self.fault(path, code, _FORBIDDEN[code])
+        elif strange := strange_character(value):
+            self.fault(path, strange.code, strange.message)
+        elif seen := [one for one in normal_forms.forbidden_numbers(value) if one.kind in forbidden]:
+            place = {"digits": seen[0].digits, "position": seen[0].start + 1}
+            self.fault(path, seen[0].kind, _FORBIDDEN[seen[0].kind] % place)
         else:
             if needed and not value:
                 self.fault(path, "missing", _("This field is missing."))
@@ -271,7 +287,7 @@ def parse_transaction(row: object, *, today: datetime.date | None = None) -> New
     today = today or timezone.localdate()
     reader = _Reader()
     row = _fields_of(row, _TRANSACTION_FIELDS, reader)
-    number = reader.text(row, "member_number", "member_number", needed=True, most=40)
+    number = reader.text(row, "member_number", "member_number", needed=True, most=40, forbidden=_NONE)
     reader.normal("member_number", normal_forms.member_number, number)
     ordered_on = reader.date(row, "ordered_on", needed=True)
     if ordered_on and ordered_on > today:
@@ -286,7 +302,7 @@ def parse_transaction(row: object, *, today: datetime.date | None = None) -> New
         reader.fault("currency", "not_a_currency", _("This field must be a currency code like JPY."))
     new = NewTransaction(
         number=number,
-        order=reader.text(row, "order", "order", needed=True, most=80),
+        order=reader.text(row, "order", "order", needed=True, most=80, forbidden=_NONE),
         ordered_on=ordered_on or today,
         goods=reader.text(row, "goods", "goods", needed=True, most=1_000),
         amount=f"{amount} {currency}",
@@ -303,7 +319,7 @@ def parse(row: object, *, entities: frozenset[str], today: datetime.date | None 
     today = today or timezone.localdate()
     reader = _Reader()
     row = _fields_of(row, _ROW_FIELDS, reader)
-    number = reader.text(row, "member_number", "member_number", needed=True, most=40)
+    number = reader.text(row, "member_number", "member_number", needed=True, most=40, forbidden=_NONE)
     reader.normal("member_number", normal_forms.member_number, number)
     login_id = reader.text(row, "login_id", "login_id", needed=True, most=80)
     reader.normal("login_id", normal_forms.login_id, login_id)
@@ -352,7 +368,8 @@ def _contacts(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[Ne
     found = []
     for path, entry in reader.rows(row, "contacts"):
         kind = reader.choice(entry, "kind", f"{path}.kind", _CONTACT_KINDS)
-        value = reader.text(entry, "value", f"{path}.value", needed=True)
+        asked = _ANY if "email" in kind else _ONLY_A_CARD
+        value = reader.text(entry, "value", f"{path}.value", needed=True, forbidden=asked)
         form, well_formed = "", True
         if kind and kind not in _CONTACT_KINDS:
             reader.fault(f"{path}.kind", "unknown_kind", _("No such kind of contact."))
@@ -371,7 +388,14 @@ def _addressees(reader: _Reader, row: Mapping[str, Any], country: str) -> tuple[
     found = []
     for path, entry in reader.rows(row, "addressees"):
         values = {
-            name: reader.text(entry, name, f"{path}.{name}", needed=name in {"name", "address"}, most=400)
+            name: reader.text(
+                entry,
+                name,
+                f"{path}.{name}",
+                needed=name in {"name", "address"},
+                most=400,
+                forbidden=_ONLY_A_CARD if name == "phone" else _ANY,
+            )
             for name in ("name", "kana", "postcode", "address", "phone")
         }
         reader.normal(f"{path}.postcode", lambda text: normal_forms.postcode(text, country), values["postcode"])
@@ -389,7 +413,10 @@ def _payment_means(reader: _Reader, row: Mapping[str, Any], country: str) -> tup
         if not entry.keys() <= {"kind", *_PAYMENT_FIELDS.get(kind, ())}:
             reader.fault(f"{path}.?", "unknown_field", _("This field is not in the inventory."))
         values = {
-            name: reader.text(entry, name, f"{path}.{name}", needed=True) for name in _PAYMENT_FIELDS.get(kind, ())
+            name: reader.text(
+                entry, name, f"{path}.{name}", needed=True, forbidden=_ONLY_A_CARD if name == "phone" else _ANY
+            )
+            for name in _PAYMENT_FIELDS.get(kind, ())
         }
         reader.normal(f"{path}.last_four", normal_forms.last_four, values.get("last_four", ""))
         found.append(NewPaymentMeans(kind, **values))

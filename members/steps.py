@@ -22,7 +22,7 @@ from members.forms import CarefulForm
 from members.inventory import ITEMS
 from members.models import Case, Correction, Notice
 from members.normal_forms import NotNormal
-from members.services.cases import CorrectionPending, close_case
+from members.services.cases import CorrectionPending, ForbiddenNumber, close_case
 from members.services.corrections import (
     AlreadyDecided,
     AlreadyPending,
@@ -167,6 +167,8 @@ class IdentityStep(Step):
 class CorrectionForm(CarefulForm):
     """Which item, and the value the member wants."""
 
+    answerable = True
+
     target = forms.ChoiceField(label=_("item"))
     value = forms.CharField(label=_("new value"), max_length=200)
 
@@ -239,9 +241,22 @@ class CorrectionStep(Step):
         if form.is_valid():
             item, row = form.cleaned_data["target"]
             try:
-                ask_correction(page.case, item=item, row=row, text=form.cleaned_data["value"], actor=page.actor)
+                ask_correction(
+                    page.case,
+                    item=item,
+                    row=row,
+                    text=form.cleaned_data["value"],
+                    actor=page.actor,
+                    neither_number=form.answered,
+                )
             except NotNormal as error:
                 form.add_error("value", error.message)
+            except ForbiddenNumber:
+                # The answer is believed nowhere near a means of payment; the page that says so does not repeat it.
+                form = CorrectionForm({"target": form.data["target"]}, shown=page.shown)
+                form.errors["value"] = form.error_class(
+                    [_("Nothing that looks like a card number is stored beside a means of payment.")]
+                )
             except Unchanged:
                 form.add_error("value", _("This is the value on file already."))
             except AlreadyPending:

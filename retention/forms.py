@@ -12,22 +12,22 @@ from access_control import policies
 from access_control.models import Staff
 from members.forms import CarefulForm
 from members.models import Case, Member
-from members.normal_forms import holds_card_number, holds_my_number
+from members.normal_forms import SeenNumber, forbidden_numbers
 from retention.models import LegalHold
 
 _ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _REFERENCE = re.compile(r"[0-9A-Z]{4}-?[0-9A-Z]{4}")
 
 
-def _forbidden(text: str) -> bool:
-    """A card number or an Individual Number; the digits of an id are neither."""
-    return not _ID.fullmatch(text.strip()) and (holds_card_number(text) or holds_my_number(text))
+def _forbidden(text: str) -> list[SeenNumber]:
+    """Card numbers and Individual Numbers; the digits of an id are neither."""
+    return [] if _ID.fullmatch(text.strip()) else forbidden_numbers(text)
 
 
 class SubjectForm(CarefulForm):
     """Names a subject without a name: by the reference of a case about it, or by its id. Always posted."""
 
-    forbidden = (_forbidden,)
+    seen_in = staticmethod(_forbidden)
 
     who = forms.CharField(
         label=_("Reference of a case (XXXX-XXXX), or id of the person"),

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from access_control.characters import strange_character
 from access_control.models import Staff
 
 REFUSED = 1
@@ -39,6 +40,13 @@ class ConsoleCommand(BaseCommand):
                 required=True,
                 help="Act as this account. The password is read from standard input or asked for.",
             )
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run the command, unless an argument holds a strange character. Raises CommandError (2), naming the place."""
+        for name, value in options.items():
+            if isinstance(value, str) and (strange := strange_character(value)):
+                raise bad_usage(f"{name}: character {strange.position} is {strange.name}. Delete it and try again.")
+        return super().execute(*args, **options)
 
     def actor(self, username: str, permission: str) -> Staff:
         """The account, if the password is right and its role carries ``permission``. Raises CommandError (2 or 1)."""

@@ -36,6 +36,8 @@ from members.steps import DONE, LATER, NOW, CasePage, Step, may_work
 class NoteForm(CarefulForm):
     """Free words; sealed."""
 
+    answerable = True
+
     text = forms.CharField(label=_("note"), max_length=2_000, widget=forms.Textarea(attrs={"rows": 3}))
 
 
@@ -182,7 +184,7 @@ class CaseAdmin(ReadOnlyAdmin):
         """Add a sealed note."""
         form = NoteForm(page.request.POST)
         if form.is_valid():
-            add_note(page.case, text=form.cleaned_data["text"], actor=page.actor)
+            add_note(page.case, text=form.cleaned_data["text"], actor=page.actor, neither_number=form.answered)
             messages.success(page.request, _("The note is kept, sealed."))
             return True
         page.left["note_form"] = form

@@ -22,7 +22,8 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from members.forms import CarefulForm
 from members.models import Case, ContactPoint, Member
-from members.normal_forms import holds_card_number
+from members.normal_forms import SeenNumber, forbidden_numbers
+from members.normal_forms.numbers import CARD_NUMBER
 from members.services.cases import open_case
 from members.services.finding import FINDS_AN_HOUR, NAMES_AN_HOUR, FindBudgetSpent, SecondFactNeeded, find
 from members.services.locking import DataDestroyed
@@ -32,11 +33,15 @@ from members.timeline import timeline
 LONGEST_UNOPENED = datetime.timedelta(days=365)
 
 
+def _cards(text: str) -> list[SeenNumber]:
+    """Card numbers only: twelve digits of telephones may look like an Individual Number, and nothing here is kept."""
+    return [seen for seen in forbidden_numbers(text) if seen.kind == CARD_NUMBER]
+
+
 class FindForm(CarefulForm):
     """One box for any identifier, one for the second fact that a name needs."""
 
-    # Twelve digits of a telephone may look like an Individual Number; nothing that is typed here is kept.
-    forbidden = (holds_card_number,)
+    seen_in = staticmethod(_cards)
 
     identifier = forms.CharField(
         label=_("Telephone, e-mail, login ID, member number, or name"),

@@ -3,12 +3,11 @@
 import re
 import unicodedata
 
-# Controls that are not white space, soft hyphen, fillers, zero-width and bidirectional marks, tags, and the selectors
-# that ask a font for another drawing of the same character (for kanji: U+E0100 to U+E01EF).
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
+from access_control.characters import INVISIBLE
+
+# Controls that are not white space, and whatever is drawn as nothing; among it the selectors that ask a font for
+# another drawing of the same character (for kanji: U+E0100 to U+E01EF).
+_INVISIBLE = re.compile(f"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f{INVISIBLE}]")
 
 # Dashes, minus signs, box-drawing lines and the long-vowel mark, as they are left by normal form KC.
 DASHES = "-\u02d7\u058a\u2010\u2012\u2013\u2014\u2015\u2043\u2212\u2500\u2501\u2796\u2e3a\u2e3b\u30fc"

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from access_control import policies
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.ledger import Act, acting
 from access_control.models import Staff
@@ -107,15 +108,26 @@ def correspondence_ring(subject: uuid.UUID, case_id: uuid.UUID, ring: KeyRing, *
     return ref.generation
 
 
-def refuse_forbidden_numbers(text: str) -> None:
-    """Raises ForbiddenNumber when the text holds a card number or an Individual Number (P2)."""
-    if normal_forms.holds_card_number(text) or normal_forms.holds_my_number(text):
+def refuse_forbidden_numbers(text: str, *, answered: bool = False) -> bool:
+    """Whether the text holds what looks like a card number or an Individual Number (P2), and may be kept all the same.
+
+    ``answered``: the actor says on record that it is neither. Raises ForbiddenNumber when nobody says so.
+    """
+    seen = bool(normal_forms.forbidden_numbers(text))
+    if seen and not answered:
         raise ForbiddenNumber
+    return seen
 
 
-def add_note(case: Case, *, text: str, actor: Staff, reason: str = Reason.DAILY_WORK) -> CaseNote:
-    """A sealed note on the case. Raises PermissionDenied, CaseClosed, ForbiddenNumber."""
-    refuse_forbidden_numbers(text)
+def add_note(
+    case: Case, *, text: str, actor: Staff, reason: str = Reason.DAILY_WORK, neither_number: bool = False
+) -> CaseNote:
+    """A sealed note on the case. Raises PermissionDenied, CaseClosed, ForbiddenNumber, ValidationError (characters).
+
+    ``neither_number``: the actor answers for it that no number in the text is a card's or an Individual Number.
+    """
+    refuse_strange_characters(text, lines=True)
+    kept = refuse_forbidden_numbers(text, answered=neither_number)
     with acting(actor, reason=reason, case=case.pk) as act:
         case = lock_case(case.pk, actor=actor)
         subject = case.member_id if case.member_id and case.identified_at else case.pk
@@ -126,6 +138,14 @@ def add_note(case: Case, *, text: str, actor: Staff, reason: str = Reason.DAILY_
             subject_kind=SubjectKind.MEMBER if subject == case.member_id else SubjectKind.CASE,
             note=note.pk,
         )
+        if kept:
+            act.record(
+                Event.NUMBER_KEPT,
+                subject=subject,
+                subject_kind=SubjectKind.MEMBER if subject == case.member_id else SubjectKind.CASE,
+                reason=Reason.NEITHER_NUMBER,
+                note=note.pk,
+            )
         with new_ring() as ring:
             generation = correspondence_ring(subject, case.pk, ring, event=event)
             ring.seal(note, generation=generation, text=text)

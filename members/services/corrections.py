@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
@@ -81,19 +82,31 @@ def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
 
 
 def ask_correction(
-    case: Case, *, item: str, row: uuid.UUID, text: str, actor: Staff, reason: str = Reason.ASKED
+    case: Case,
+    *,
+    item: str,
+    row: uuid.UUID,
+    text: str,
+    actor: Staff,
+    reason: str = Reason.ASKED,
+    neither_number: bool = False,
 ) -> Correction:
     """The item is suspended from now; the wish waits to be applied or refused.
 
+    ``neither_number``: the actor answers for it that no number in ``text`` is a card's or an Individual Number; that
+    counts for nothing where the item is of a means of payment.
+
     Raises NotNormal when ``text`` is no such item, ImmutableItem, NotIdentified, Unchanged, AlreadyPending, NoSuchItem,
-    ForbiddenNumber, PermissionDenied, CaseClosed.
+    ForbiddenNumber, PermissionDenied, CaseClosed, ValidationError (a strange character).
     """
     wanted = ITEMS.get(item)
     if wanted is None or not wanted.group:
         raise NoSuchItem
     if wanted.immutable:
         raise ImmutableItem
-    refuse_forbidden_numbers(text)
+    refuse_strange_characters(text, lines=True)
+    answered = neither_number and wanted.category != Category.PAYMENT
+    kept = refuse_forbidden_numbers(text, answered=answered)
     value = wanted.clean(text, COUNTRY_OF.get(case.member.entity_id, "JP") if case.member else "JP")
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:
@@ -101,6 +114,8 @@ def ask_correction(
         member = hold_member(case, actor=actor)
         target, field = _locate(member, wanted, row)
         event = act.record(Event.CORRECTION_ASKED, subject=member.pk, items=[item])
+        if kept:
+            act.record(Event.NUMBER_KEPT, subject=member.pk, items=[item], reason=Reason.NEITHER_NUMBER)
         correction = Correction(case=case, member=member, item=item, row=row, field=field, asked_at=now)
         # The vault has its record of the fetch, so from here on the event stays, whatever comes of the wish.
         failure: Exception | None = None
