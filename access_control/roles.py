@@ -57,7 +57,7 @@ _READS_THE_LEDGER = frozenset(
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.AGENT: _AGENT,
-    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS,
+    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | {"members.confirm_document"},
     Role.OFFICER: _READS_THE_LEDGER | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | {"members.view_case"},
     Role.AUDITOR: _READS_THE_LEDGER | _SEES_DESTRUCTIONS,
     Role.ADMINISTRATOR: frozenset(

@@ -22,7 +22,7 @@ from members.forms import CarefulForm
 from members.models import Case, ContactPoint, Member
 from members.normal_forms import holds_card_number
 from members.services.cases import open_case
-from members.services.finding import SecondFactNeeded, find
+from members.services.finding import SecondFactNeeded, find, found_by
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
 
@@ -141,7 +141,8 @@ class MemberAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             messages.error(request, _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
-        case = open_case(member, **form.cleaned_data, actor=actor_of(request))
+        actor = actor_of(request)
+        case = open_case(member, **form.cleaned_data, actor=actor, found_by=found_by(member, actor=actor))
         return HttpResponseRedirect(reverse("admin:members_case_change", args=[case.pk]))
 
     def _member(self, request: HttpRequest, member_id: uuid.UUID) -> Member:

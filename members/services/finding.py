@@ -2,15 +2,19 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import datetime
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from django.core.exceptions import PermissionDenied
+from django.db.models.functions import Now
 
 from access_control import policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
-from access_control.models import Staff
+from access_control.models import LedgerEvent, Staff
 from access_control.vault import store
 from access_control.vault.lookups import LookupField, mac
 from access_control.vault.ring import require_own_keyring
@@ -21,6 +25,8 @@ from members.models import Member
 from members.showing import Hit, masked_hits
 
 MOST_HITS = 5
+# A case opened later than this after its member was found is about another call.
+FIND_LASTS = datetime.timedelta(hours=12)
 _FIELDS = {
     "telephone": LookupField.TELEPHONE,
     "email": LookupField.EMAIL,
@@ -62,14 +68,36 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     seconds = _second_facts(second)
     probes += [(field, mac(field, name, fact)) for name in names for field, fact in seconds]
     with acting(actor, reason=Reason.DAILY_WORK) as act:
-        ids = store.find(probes, most=MOST_HITS + 1) if probes else []
+        kinds_of = _probe(probes)
         # Lookups of a registration that never finished name nobody.
-        ids = list(Member.objects.filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
+        ids = list(Member.objects.filter(pk__in=kinds_of).order_by("pk").values_list("pk", flat=True))
         event = act.record(Event.FOUND, purpose=Purpose.IDENTITY, count=len(ids))
-        act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS])
+        act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS], items_of=kinds_of)
     if not ids and names and not seconds:
         raise SecondFactNeeded
     return Found(masked_hits(ids[:MOST_HITS], event=event) if ids else [], len(ids) > MOST_HITS)
+
+
+def _probe(probes: Sequence[tuple[LookupField, bytes]]) -> dict[uuid.UUID, list[str]]:
+    """Subject → the kinds of identifier (``LookupField`` names in small letters) by which it is found."""
+    kinds_of: dict[uuid.UUID, list[str]] = defaultdict(list)
+    for field in sorted({field for field, _hashed in probes}):
+        asked = [(field, hashed) for kind, hashed in probes if kind is field]
+        for subject in store.find(asked, most=MOST_HITS + 1):
+            kinds_of[subject].append(field.name.lower())
+    return kinds_of
+
+
+def found_by(member: Member, *, actor: Staff) -> list[str]:
+    """The kinds of identifier by which ``actor`` found the member within ``FIND_LASTS``, as the ledger has it."""
+    shown = LedgerEvent.objects.filter(
+        subject=member.pk,
+        person=actor.person_id,
+        event=Event.SHOWN_MASKED,
+        items__len__gt=0,
+        at__gt=Now() - FIND_LASTS,
+    )
+    return sorted({kind for kinds in shown.values_list("items", flat=True) for kind in kinds})
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:
