@@ -9,7 +9,7 @@ import getpass
 import ipaddress
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -77,8 +77,9 @@ class Act:
         *,
         subject_kind: SubjectKind = SubjectKind.MEMBER,
         note: uuid.UUID | None = None,
+        items_of: Mapping[uuid.UUID, Sequence[str]] | None = None,
     ) -> None:
-        """Append one event for each of ``subjects``, with one COPY."""
+        """Append one event for each of ``subjects``, with one COPY. ``items_of``: the item codes for each."""
         from access_control.models import LedgerEvent
 
         _require_declared(event)
@@ -86,10 +87,23 @@ class Act:
         # Binary COPY takes an address as an address.
         who["address"] = who["address"] and ipaddress.ip_address(who["address"])
         names = ["id", "event", "subject", "subject_kind", "note", "items", "count", *who]
+        items = items_of or {}
         copy_rows(
             LedgerEvent,
             names,
-            ([new_id(), str(event), subject, subject_kind.value, note, [], 1, *who.values()] for subject in subjects),
+            (
+                [
+                    new_id(),
+                    str(event),
+                    subject,
+                    subject_kind.value,
+                    note,
+                    list(items.get(subject, ())),
+                    1,
+                    *who.values(),
+                ]
+                for subject in subjects
+            ),
         )
 
     def _who(self) -> dict[str, Any]:

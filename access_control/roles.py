@@ -61,7 +61,7 @@ _AGREES_TO_ACCESS = frozenset({"access_control.view_accessrequest", "access_cont
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.AGENT: _AGENT,
-    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS,
+    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | {"members.confirm_document"},
     Role.OFFICER: _READS_THE_LEDGER | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | _AGREES_TO_ACCESS | {"members.view_case"},
     Role.AUDITOR: _READS_THE_LEDGER | _SEES_DESTRUCTIONS,
     Role.ADMINISTRATOR: _AGREES_TO_ACCESS

@@ -104,8 +104,9 @@ def wire() -> None:
     from consent.steps import LookStep
     from members import showing
     from members.admin import CaseAdmin, MemberAdmin
+    from members.identity_step import IdentityStep
     from members.models import Notice
-    from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
+    from members.steps import CloseStep, CorrectionStep, TellStep
     from retention.explaining import notice_context
     from retention.naming import certificate_names
     from retention.panels import record_panel, retention_panel

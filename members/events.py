@@ -24,6 +24,7 @@ class Event(models.TextChoices):
     NOTES_READ = "case:notes_read", _("notes read")
     IDENTITY_CHECKED = "identity:checked", _("identity check")
     IDENTITY_CONFIRMED = "identity:confirmed", _("identity confirmed")
+    DOCUMENT_CONFIRMED = "identity:document_confirmed", _("identity document confirmed")
     CORRECTION_ASKED = "correction:asked", _("correction asked for")
     CORRECTION_APPLIED = "correction:applied", _("correction applied")
     CORRECTION_REFUSED = "correction:refused", _("correction refused")

@@ -33,14 +33,6 @@ from members.services.corrections import (
     ask_correction,
     refuse_correction,
 )
-from members.services.identity import (
-    FACTS_NEEDED,
-    AlreadyIdentified,
-    TooFewFacts,
-    TriesUsedUp,
-    check_identity,
-    tries_left,
-)
 from members.showing import Shown
 
 DONE, NOW, LATER = "is-done", "is-now", "is-later"
@@ -89,79 +81,6 @@ class Step(abc.ABC):
     def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
         """Name → what a POST does."""
         return {}
-
-
-class IdentityForm(CarefulForm):
-    """What the caller says, as the caller says it."""
-
-    birth_date = forms.CharField(
-        label=_("date of birth"),
-        required=False,
-        max_length=40,
-        help_text=_("Any era or notation: S40.1.15, 1965-01-15"),
-    )
-    postcode = forms.CharField(
-        label=_("postcode of an address on file"), required=False, max_length=20, help_text=_("100-0001")
-    )
-    last_four = forms.CharField(
-        label=_("last four digits of a telephone on file"), required=False, max_length=20, help_text=_("1234")
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.widget.attrs.update({"autocomplete": "off", "class": "input--code"})
-
-
-class IdentityStep(Step):
-    """Is the caller the member?"""
-
-    name = "identity"
-    title = _("Check identity")
-    template = "admin/members/case/identity.html"
-
-    def done(self, page: CasePage) -> bool:
-        """Once identified."""
-        return page.case.identified_at is not None
-
-    def context(self, page: CasePage) -> dict[str, Any]:
-        """The form, tries left today, and what the last try of this case gave."""
-        last = page.case.identitytry_set.order_by("-at").first()
-        left = tries_left(page.case.member, now=page.now) if page.case.member else 0
-        labels = {name: field.label for name, field in IdentityForm.base_fields.items()}
-        return {
-            "form": page.left.get("identity_form") or IdentityForm(),
-            "tries_left": left,
-            "facts_needed": FACTS_NEEDED,
-            "last": [(labels[name], name in last.matched) for name in last.offered] if last else [],
-        }
-
-    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
-        """``check``."""
-        return {"check": self.check}
-
-    def check(self, page: CasePage) -> bool:
-        """Compare what the caller says."""
-        form = IdentityForm(page.request.POST)
-        if form.is_valid():
-            try:
-                checked = check_identity(page.case, said=form.cleaned_data, actor=page.actor)
-            except NotNormal as error:
-                form.add_error(getattr(error, "field", None), error.message)
-            except TooFewFacts:
-                form.add_error(None, _("Ask for at least two facts; one alone identifies nobody."))
-            except TriesUsedUp:
-                form.add_error(None, _("The three tries of today are used up. Nothing was compared."))
-            except AlreadyIdentified:
-                return True
-            else:
-                if checked.identified:
-                    messages.success(page.request, _("The caller is identified."))
-                else:
-                    messages.warning(page.request, _("What the caller said does not match. Nothing was shown."))
-                return True
-        page.left["identity_form"] = form
-        return False
 
 
 class CorrectionForm(CarefulForm):

@@ -28,6 +28,7 @@ from consent.services.doors import provide
 from members.models import Addressee, ContactPoint, Member
 from members.services.cases import add_note
 from members.services.corrections import apply_correction, ask_correction
+from members.services.documents import confirm_document
 from retention.models import Verification
 from retention.services.holds import place_legal_hold
 from retention.services.purging import run_plan
@@ -88,6 +89,8 @@ def _populate():
         reason="asked",
     )
     ask_move(agent.person, access_class="direct", role="supervisor", actor=factories.staff("administrator"))
+    unknown = factories.case(factories.member(birth_date=None, addressees=[]), agent)
+    confirm_document(unknown, kind="passport", issued_on=LINE, actor=factories.staff("supervisor"))
     approval = ask_approval("purge", payload_hash=b"\x01" * 32, actor=agent, reason="asked")
     engagement = Engagement.objects.create(
         recipient=Recipient.objects.get(kind="contractor"),

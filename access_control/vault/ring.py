@@ -3,6 +3,7 @@
 ``open_sealed`` is the only function that yields plaintext; a test keeps the list of its callers closed.
 """
 
+import hmac
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,9 @@ from access_control.vault.errors import Destroyed, NoKey
 from access_control.vault.fields import Sealed, SealedField, sealed_field
 from access_control.vault.keyring import keyring
 from access_control.vault.seal import KeyRef, Place, Sealer
+
+# Sealing draws its nonces at random; that one of them is this has a chance of one in 2⁹⁶.
+_HASHING_NONCE = b"keyed-hash/1"
 
 
 class KeyRing:
@@ -132,6 +136,17 @@ class KeyRing:
         ref = KeyRef(field.subject_of(instance), category, generation)
         place = Place(field.item_for(instance).code, instance.id)
         return seal.unseal(self._key(ref), sealed.blob, installation=self._installation, place=place, ref=ref)
+
+    def keyed_hash(self, subject: uuid.UUID, category: int, text: str) -> bytes:
+        """A hash (32 bytes) of ``text`` that only the newest living key of ``subject`` can make.
+
+        Equal texts give equal hashes; once the key is destroyed, the hash tells nothing and no text can be tried
+        against it. Raises NoKey or Destroyed.
+        """
+        key = self._key(KeyRef(subject, category, self.current_generation(subject, category)))
+        # The key stream of one nonce that seals nothing: a second secret that lives and dies with the key.
+        secret = key.encrypt(_HASHING_NONCE, bytes(seal.KEY_BYTES), None)[: seal.KEY_BYTES]
+        return hmac.digest(secret, text.encode(), "sha256")
 
     def named_lines(self, name: Callable[[list[uuid.UUID]], Mapping[uuid.UUID, str]]) -> Mapping[uuid.UUID, str]:
         """The names that ``name`` gives to the certificate lines of the ring's fences; it is asked once."""

@@ -25,7 +25,14 @@ from members.models import Case, ContactPoint, Member
 from members.normal_forms import SeenNumber, forbidden_numbers
 from members.normal_forms.numbers import CARD_NUMBER
 from members.services.cases import open_case
-from members.services.finding import FINDS_AN_HOUR, NAMES_AN_HOUR, FindBudgetSpent, SecondFactNeeded, find
+from members.services.finding import (
+    FINDS_AN_HOUR,
+    NAMES_AN_HOUR,
+    FindBudgetSpent,
+    SecondFactNeeded,
+    find,
+    found_by,
+)
 from members.services.locking import DataDestroyed
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
@@ -172,13 +179,15 @@ class MemberAdmin(ReadOnlyAdmin):
             wrong = form.errors.get("arrived_on")
             messages.error(request, wrong[0] if wrong else _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
+        actor = actor_of(request)
         try:
             case = open_case(
                 member,
                 kind=form.cleaned_data["kind"],
                 channel=form.cleaned_data["channel"],
                 arrived_at=form.arrived_at,
-                actor=actor_of(request),
+                found_by=found_by(member, actor=actor),
+                actor=actor,
             )
         except DataDestroyed:
             messages.error(request, _("The data was destroyed; nothing can bring it back."))

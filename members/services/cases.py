@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
@@ -76,8 +77,12 @@ def open_case(
     actor: Staff,
     reason: str = Reason.ASKED,
     arrived_at: datetime.datetime | None = None,
+    found_by: Sequence[str] = (),
 ) -> Case:
-    """A new case of the actor's. Its deadline counts from arrival. Raises DataDestroyed, PermissionDenied."""
+    """A new case of the actor's. Its deadline counts from arrival. Raises DataDestroyed, PermissionDenied.
+
+    ``found_by``: the kinds of identifier that found the member (see ``finding.found_by``); they prove nothing in it.
+    """
     if not policies.can(actor, "members.open_case"):
         raise PermissionDenied
     arrived = arrived_at or timezone.now()
@@ -88,6 +93,7 @@ def open_case(
         owner=actor,
         arrived_at=arrived,
         due_on=timezone.localdate(arrived) + ANSWER_WITHIN,
+        found_by=list(found_by),
     )
     with acting(actor, reason=reason, case=case.pk) as act:
         if member is not None:

@@ -3,16 +3,19 @@
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Callable
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.db.models.functions import Now
 
 from access_control import policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
-from access_control.models import Staff
+from access_control.models import LedgerEvent, Staff
 from access_control.vault import store
 from access_control.vault.lookups import LookupField, mac
 from access_control.vault.ring import require_own_keyring
@@ -31,6 +34,8 @@ BUDGET_WINDOW = datetime.timedelta(hours=1)
 NAME_ITEM = "member.name"
 # Name space of PostgreSQL's advisory locks: one search of an account at a time, so that none is counted too late.
 _LOCK_FINDER = 1703
+# A case opened later than this after its member was found is about another call.
+FIND_LASTS = datetime.timedelta(hours=12)
 _FIELDS = {
     "telephone": LookupField.TELEPHONE,
     "email": LookupField.EMAIL,
@@ -70,17 +75,17 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
         raise PermissionDenied
     require_own_keyring()
     search = _search(identifier, second)
-    found_by = [NAME_ITEM] if search.by_name else []
+    budget = [NAME_ITEM] if search.by_name else []
     free_at, ids, event = None, [], None
     with acting(actor, reason=Reason.DAILY_WORK) as act:
         if (free_at := _free_at(actor, by_name=search.by_name)) is not None:
-            act.record(Event.FIND_REFUSED, purpose=Purpose.IDENTITY, items=found_by)
+            act.record(Event.FIND_REFUSED, purpose=Purpose.IDENTITY, items=budget)
         else:
-            ids = store.find(search.probes, most=MOST_HITS + 1) if search.probes else []
+            kinds_of = _probe(search.probes)
             # Lookups of a registration that never finished name nobody.
-            ids = list(Member.objects.filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
-            event = act.record(Event.FOUND, purpose=Purpose.IDENTITY, items=found_by, count=len(ids))
-            act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS])
+            ids = list(Member.objects.filter(pk__in=kinds_of).order_by("pk").values_list("pk", flat=True))
+            event = act.record(Event.FOUND, purpose=Purpose.IDENTITY, items=budget, count=len(ids))
+            act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS], items_of=kinds_of)
     if free_at is not None:
         raise FindBudgetSpent(free_at, by_name=search.by_name)
     if not ids and search.name_alone:
@@ -141,6 +146,28 @@ def _free_at(actor: Staff, *, by_name: bool) -> datetime.datetime | None:
         )
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def _probe(probes: Sequence[tuple[LookupField, bytes]]) -> dict[uuid.UUID, list[str]]:
+    """Subject → the kinds of identifier (``LookupField`` names in small letters) by which it is found."""
+    kinds_of: dict[uuid.UUID, list[str]] = defaultdict(list)
+    for field in sorted({field for field, _hashed in probes}):
+        asked = [(field, hashed) for kind, hashed in probes if kind is field]
+        for subject in store.find(asked, most=MOST_HITS + 1):
+            kinds_of[subject].append(field.name.lower())
+    return kinds_of
+
+
+def found_by(member: Member, *, actor: Staff) -> list[str]:
+    """The kinds of identifier by which ``actor`` found the member within ``FIND_LASTS``, as the ledger has it."""
+    shown = LedgerEvent.objects.filter(
+        subject=member.pk,
+        person=actor.person_id,
+        event=Event.SHOWN_MASKED,
+        items__len__gt=0,
+        at__gt=Now() - FIND_LASTS,
+    )
+    return sorted({kind for kinds in shown.values_list("items", flat=True) for kind in kinds})
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:
