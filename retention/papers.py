@@ -154,6 +154,7 @@ def _counts(facts: dict[str, Any]) -> list[dict[str, Any]]:
     for title, what, name in (
         (_("Destroyed, by category"), _("category"), "by_category"),
         (_("Planned and not destroyed"), _("why"), "left_out"),
+        (_("Destroyed before, under another certificate"), _("certificate of destruction"), "ended_elsewhere"),
     ):
         rows = [_row(label, f"{count:,}") for label, count in facts[name]]
         if rows:

@@ -305,6 +305,37 @@ def _in_words(plan: Plan, rows: Sequence[PlanLine]) -> list[Line]:
     ]
 
 
+# Other plans over the same keys.
+
+
+@dataclasses.dataclass(frozen=True)
+class Overlap:
+    """Another approved plan that is not carried out yet, and how many keys of this one it lists too."""
+
+    plan: uuid.UUID
+    reference: str
+    items: int
+
+
+_OVERLAPS = """
+SELECT p.id, p.reference, count(*) FROM retention_plan p
+  JOIN access_control_approval a ON a.id = p.approval_id LEFT JOIN retention_run r ON r.plan_id = p.id
+  JOIN retention_planline theirs ON theirs.plan_id = p.id
+  JOIN retention_planline mine
+    ON (mine.subject, mine.category, mine.generation) = (theirs.subject, theirs.category, theirs.generation)
+ WHERE mine.plan_id = %(plan)s AND p.id <> %(plan)s AND a.approved_at IS NOT NULL AND r.finished_at IS NULL
+   AND (r.plan_id IS NOT NULL OR a.expires_at > %(now)s)
+ GROUP BY p.id, p.reference ORDER BY count(*) DESC, p.reference
+"""
+
+
+def overlaps_of(plan: Plan, now: datetime.datetime) -> list[Overlap]:
+    """The approved plans that list keys of this one, most keys first: one query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OVERLAPS, {"plan": plan.pk, "now": now})
+        return [Overlap(*row) for row in cursor.fetchall()]
+
+
 # The run and its verification.
 
 
@@ -402,4 +433,6 @@ def certificate_facts(certificate: Certificate) -> dict[str, Any]:
     facts["due_up_to"] = parse_date(facts["due_up_to"])
     facts["by_category"] = [(_CATEGORIES[code].label, count) for code, count in facts["by_category"].items()]
     facts["left_out"] = [(Parked.Reason(code).label, count) for code, count in facts["left_out"].items()]
+    # Certificates of earlier versions have no such member, and call them parked.
+    facts["ended_elsewhere"] = sorted(facts.get("ended_elsewhere", {}).items())
     return facts

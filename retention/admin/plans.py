@@ -47,6 +47,7 @@ from retention.showing import (
     groups_of,
     left_out_of,
     lines_of_page,
+    overlaps_of,
     parked_of,
     progress_of,
     state_of,
@@ -259,7 +260,12 @@ class PlanAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, _("The plan is approved. Nothing is destroyed yet: the command does that."))
                 return HttpResponseRedirect(reverse("admin:retention_plan_change", args=[plan.pk]))
-        context = {**self._context(request, plan, now), "groups": groups_of(plan), "refusal": refusal}
+        context = {
+            **self._context(request, plan, now),
+            "groups": groups_of(plan),
+            "refusal": refusal,
+            "overlaps": overlaps_of(plan, now),
+        }
         return TemplateResponse(request, "admin/retention/plan/approve.html", context)
 
     def run_view(self, request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:

@@ -122,6 +122,14 @@ def _one_by_one(cursor: Any, sql: str, subjects: Sequence[uuid.UUID]) -> set[uui
     return found
 
 
+def ended_elsewhere(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """The items, and those of them whose key another plan has destroyed already: the fence has another line."""
+    subjects = sorted({item.ref.subject for item in items})
+    line_of = {fence.ref: fence.line for fence in store.fences(subjects)} if subjects else {}
+    elsewhere = [item for item in items if line_of.get(item.ref, item.line) != item.line]
+    return [item for item in items if line_of.get(item.ref, item.line) == item.line], elsewhere
+
+
 def still_due(
     plan: Plan, items: Sequence[Item], version: RuleVersion
 ) -> tuple[list[Item], dict[Parked.Reason, list[Item]]]:

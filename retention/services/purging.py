@@ -53,7 +53,7 @@ from retention.journal import Journal
 from retention.models import Parked, Plan, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
-from retention.services.items import Item, emptied_by, lock, pending, still_due
+from retention.services.items import Item, emptied_by, ended_elsewhere, lock, pending, still_due
 from retention.services.planning import APPROVAL_KIND, FutureDay
 from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
@@ -77,12 +77,19 @@ class Unfinished(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a run did: items destroyed and parked, and how many seconds this process worked on it."""
+    """What a run did: items destroyed, parked, and found destroyed by another plan; seconds this process worked."""
 
     plan: Plan
     destroyed: int
     parked: int
     seconds: float
+    ended_elsewhere: int = 0
+
+
+def _outcome(run: Run, seconds: float) -> Outcome:
+    """What is ended elsewhere was no more left as it was than what was destroyed here."""
+    elsewhere = Parked.objects.filter(plan=run.plan_id, reason=Parked.Reason.ENDED_ELSEWHERE).count()
+    return Outcome(run.plan, run.destroyed_count, run.parked_count - elsewhere, seconds, elsewhere)
 
 
 @contextmanager
@@ -127,7 +134,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
     with single_flight():
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
-            return Outcome(plan, run.destroyed_count, run.parked_count, 0.0)
+            return _outcome(run, 0.0)
         journal = open_journal(plan, begun=run is not None)
         try:
             _begin(plan)
@@ -151,7 +158,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
             reached(Point.FINISHED)
         finally:
             journal.close()
-    return Outcome(plan, run.destroyed_count, run.parked_count, time.monotonic() - begun)
+    return _outcome(run, time.monotonic() - begun)
 
 
 def _begin(plan: Plan) -> None:
@@ -215,12 +222,14 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
     with acting(None, reason=Reason.RETENTION_ENDED) as act:
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)
-        mine = [item for item in items if item.ref.subject in locked]
+        mine, elsewhere = ended_elsewhere([item for item in items if item.ref.subject in locked])
         if _stands(plan):
             # By the rules of the day on which it happens: what was lengthened since the plan was made is kept.
             due, spared = still_due(plan, mine, rules_on(max(plan.as_of, timezone.localdate())))
         else:
             due, spared = [], {Parked.Reason.APPROVAL_LAPSED: mine} if mine else {}
+        if elsewhere:
+            spared[Parked.Reason.ENDED_ELSEWHERE] = elsewhere
         for why, left_out in spared.items():
             _park(plan, left_out, why)
         reached(Point.CHECKED)

@@ -42,7 +42,7 @@ class Command(ConsoleCommand):
         store.forget_tombstones()
         found = find_plan(plan) if plan else next_plan()
         if found is None:
-            nothing = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
+            nothing = {"plan": None, "destroyed": 0, "parked": 0, "ended_elsewhere": 0, "seconds": 0.0}
             self.answer(nothing, "No approved plan waits.", as_json=json)
             return
         outcome = self._run(found)
@@ -50,11 +50,15 @@ class Command(ConsoleCommand):
             "plan": found.reference,
             "destroyed": outcome.destroyed,
             "parked": outcome.parked,
+            "ended_elsewhere": outcome.ended_elsewhere,
             "seconds": round(outcome.seconds, 3),
         }
+        elsewhere = ""
+        if outcome.ended_elsewhere:
+            elsewhere = f" {outcome.ended_elsewhere:,} destroyed before under another certificate,"
         text = (
             f"Plan {found.reference}: {outcome.destroyed:,} items destroyed, {outcome.parked:,} parked,"
-            f" {outcome.seconds:.1f} s. Next: verify_purge {found.reference}."
+            f"{elsewhere} {outcome.seconds:.1f} s. Next: verify_purge {found.reference}."
         )
         self.answer(summary, text, as_json=json)
         if outcome.parked:
