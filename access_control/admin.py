@@ -168,7 +168,8 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What waits comes first."""
         waiting = Exists(AccessRequest.objects.waiting().filter(pk=OuterRef("pk")))
-        return super().get_queryset(request).annotate(waits=waiting).order_by("-waits", "-approval__requested_at")
+        requests: QuerySet[Any] = super().get_queryset(request)
+        return requests.annotate(waits=waiting).order_by("-waits", "-approval__requested_at")
 
     def get_urls(self) -> list[Any]:
         """The list, and one page for each request."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.utils import timezone
 
 # The width of Django's column; 40 letters of base64 are 240 bits of the hash.
@@ -25,7 +25,7 @@ def stored_key(session_key: str) -> str:
 class SessionStore(DatabaseStore):
     """Django's database sessions, found by the hash of their key."""
 
-    def _get_session_from_db(self) -> Session | None:
+    def _get_session_from_db(self) -> AbstractBaseSession | None:
         key = self.session_key
         if key is None:
             return None
@@ -38,7 +38,7 @@ class SessionStore(DatabaseStore):
         """Whether the key is taken."""
         return super().exists(stored_key(session_key))
 
-    def create_model_instance(self, data: dict[str, Any]) -> Session:
+    def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         """The row of this session, under the hash of its key."""
         row = super().create_model_instance(data)
         row.session_key = stored_key(row.session_key)
@@ -52,14 +52,14 @@ class SessionStore(DatabaseStore):
 
     # Django's own asynchronous twins ask the table by the key itself.
 
-    async def _aget_session_from_db(self) -> Session | None:
+    async def _aget_session_from_db(self) -> AbstractBaseSession | None:
         return await sync_to_async(self._get_session_from_db)()
 
     async def aexists(self, session_key: str) -> bool:
         """As ``exists``."""
         return await sync_to_async(self.exists)(session_key)
 
-    async def acreate_model_instance(self, data: dict[str, Any]) -> Session:
+    async def acreate_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         """As ``create_model_instance``."""
         return await sync_to_async(self.create_model_instance)(data)
 

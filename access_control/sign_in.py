@@ -126,9 +126,13 @@ def locked_until(account: Staff) -> datetime.datetime | None:
     """Until when nobody signs in to ``account``, or None."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT max(attempt_time) + %s FROM axes_accessattempt WHERE username = %s"
-            " AND attempt_time > clock_timestamp() - %s HAVING sum(failures_since_start) >= %s",
-            [LOCK_LASTS, account.username, LOCK_LASTS, ACCOUNT_TRIES],
+            """
+            SELECT max(attempt_time) + make_interval(secs => %(lasts)s)
+              FROM axes_accessattempt
+             WHERE username = %(name)s AND attempt_time > clock_timestamp() - make_interval(secs => %(lasts)s)
+            HAVING sum(failures_since_start) >= %(tries)s
+            """,
+            {"lasts": LOCK_LASTS.total_seconds(), "name": account.username, "tries": ACCOUNT_TRIES},
         )
         row = cursor.fetchone()
     return row[0] if row else None

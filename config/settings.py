@@ -187,6 +187,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "access_control.passwords.GuessableValidator"},
 ]
 # Sign-in is locked by account and by address; access_control/sign_in.py counts, and holds how many tries and how long.
 AXES_HANDLER = "access_control.sign_in.SignInHandler"
