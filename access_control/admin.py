@@ -140,9 +140,10 @@ class StaffAdmin(ReadOnlyAdmin):
         ]
 
     @admin.display(description=_("sign-in locked until"))
-    def locked(self, account: Staff) -> Any:
+    def locked(self, account: Staff) -> str:
         """After too many wrong passwords."""
-        return sign_in.locked_until(account)
+        until = sign_in.locked_until(account)
+        return timezone.localtime(until).strftime("%Y-%m-%d %H:%M") if until else "—"
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Ask for an account."""
@@ -178,6 +179,10 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             path("", wrap(self.changelist_view), name="access_control_accessrequest_changelist"),
             path("<uuid:request_id>/", wrap(access_admin.request_view), name="access_control_accessrequest_change"),
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Reading only; access is asked for where people and accounts are."""
+        return super().changelist_view(request, {"title": _("Requests for access"), **(extra_context or {})})
 
     @admin.display(description=_("name"))
     def whose(self, row: AccessRequest) -> str:

@@ -55,7 +55,7 @@ class ConsoleCommand(BaseCommand):
         password = getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         staff = authenticate(username=username, password=password)
         if not isinstance(staff, Staff):
-            raise bad_usage("--as: no such account, or the password is wrong.")
+            raise bad_usage("--as: no such account, the password is wrong, or sign-in is locked for a while.")
         if not policies.can(staff, permission):
             raise CommandError(f"--as: this account may not do that ({permission}).", returncode=REFUSED)
         return staff

@@ -129,7 +129,8 @@ def _free_at(actor: Staff, *, by_name: bool) -> datetime.datetime | None:
                      count(*) OVER (ORDER BY at DESC) AS nth,
                      count(*) FILTER (WHERE %(name)s = ANY (items)) OVER (ORDER BY at DESC) AS nth_name
                 FROM access_control_ledgerevent
-               WHERE actor = %(actor)s AND event = %(found)s AND at > clock_timestamp() - make_interval(secs => %(window)s))
+               WHERE actor = %(actor)s AND event = %(found)s
+                 AND at > clock_timestamp() - make_interval(secs => %(window)s))
             SELECT max(at) + make_interval(secs => %(window)s)
               FROM searches
              WHERE nth = %(all_finds)s OR %(asked_by_name)s AND by_name AND nth_name = %(names)s
