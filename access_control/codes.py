@@ -57,4 +57,6 @@ class Reason(models.TextChoices):
     CHANGED_MIND = "changed_mind", _("the former member changed their mind")
     TAX_AUDIT = "tax_audit", _("a tax audit asks for it")
     AUTHORITY = "authority", _("a court or an authority asks for it")
+    PLAN_WRONG = "plan_wrong", _("the list is not what should be destroyed")
+    CANNOT_GO_ON = "cannot_go_on", _("the run cannot be carried to its end")
     BOOKKEEPING = "bookkeeping", _("the books are checked")

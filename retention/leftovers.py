@@ -61,10 +61,11 @@ SELECT l.subject, l.category, l.generation,
        CASE WHEN k.line_id IS NOT NULL THEN 'parked' WHEN r.plan_id IS NOT NULL THEN 'running'
             WHEN a.approved_at IS NOT NULL THEN 'approved' ELSE 'planned' END, coalesce(k.reason, '')
   FROM retention_plan p JOIN access_control_approval a ON a.id = p.approval_id
-  LEFT JOIN retention_run r ON r.plan_id = p.id
+  LEFT JOIN retention_run r ON r.plan_id = p.id LEFT JOIN retention_planend e ON e.plan_id = p.id
   JOIN retention_planline l ON l.plan_id = p.id AND l.subject = ANY (%s::uuid[])
   LEFT JOIN retention_parked k ON k.line_id = l.id
- WHERE k.line_id IS NOT NULL OR r.finished_at IS NULL AND (r.plan_id IS NOT NULL OR a.expires_at > %s)
+ WHERE k.line_id IS NOT NULL
+    OR e.plan_id IS NULL AND r.finished_at IS NULL AND (r.plan_id IS NOT NULL OR a.expires_at > %s)
  ORDER BY p.made_at
 """
 

@@ -22,6 +22,7 @@ from retention.models import (
     CertificateLine,
     Parked,
     Plan,
+    PlanEnd,
     PlanExclusion,
     PlanLine,
     Rule,
@@ -34,6 +35,8 @@ from retention.words import PlanState, generation_in_words, period_in_words, sai
 
 # A run gives a sign of life with every chunk, which takes seconds.
 SIGN_OF_LIFE = datetime.timedelta(minutes=2)
+# How long a plan that could not be run is named by the command that passes it over.
+REMEMBERED = datetime.timedelta(days=30)
 LINES_A_PAGE = 100
 # Ids shown beside a finding; the database holds a hundred at most.
 IDS_SHOWN = 10
@@ -52,9 +55,11 @@ def with_state(plans: QuerySet[Plan], now: datetime.datetime) -> QuerySet[Plan]:
     begun = Q(run__isnull=False)
     newest = Verification.objects.filter(plan=OuterRef("pk")).order_by("-id")
     gone = _gone("requester", "requester_epoch") | _gone("approver", "approver_epoch")
-    whole = plans.select_related("made_by__person", "approval__requester", "approval__approver", "rules", "run")
+    whole = plans.select_related("made_by__person", "approval__requester", "approval__approver", "rules", "run", "end")
     return whole.annotate(
         state=Case(
+            When(end__kind=PlanEnd.Kind.GIVEN_UP, then=Value(PlanState.GIVEN_UP)),
+            When(end__kind=PlanEnd.Kind.WITHDRAWN, then=Value(PlanState.WITHDRAWN)),
             When(run__finished_at__isnull=False, then=Value(PlanState.FINISHED)),
             When(begun & Q(run__seen_at__lte=now - SIGN_OF_LIFE), then=Value(PlanState.STALLED)),
             When(begun, then=Value(PlanState.RUNNING)),
@@ -72,6 +77,38 @@ def with_state(plans: QuerySet[Plan], now: datetime.datetime) -> QuerySet[Plan]:
 def state_of(plan: Plan) -> PlanState:
     """The state of a plan that :func:`with_state` returned."""
     return PlanState(plan.state)  # type: ignore[attr-defined]
+
+
+def is_over(plan: Plan) -> bool:
+    """Whether the plan's run is over, to its end or given up, and its certificate issued."""
+    return progress.run.finished_at is not None if (progress := progress_of(plan)) else False
+
+
+# Which plan is run next.
+
+
+@dataclasses.dataclass(frozen=True)
+class Queue:
+    """The plans that ``run_purge`` may take, in the order in which it does, and those that it passes over."""
+
+    next: list[Plan]
+    passed_over: list[Plan]
+
+
+def queue(now: datetime.datetime) -> Queue:
+    """Runs that are not over come first, those given up before all; then plans whose approval stands, oldest first.
+
+    Passed over are plans that were approved, or withdrawn, within the last ``REMEMBERED`` and cannot be run.
+    """
+    plans = with_state(Plan.objects.all(), now).order_by("made_at")
+    begun = list(plans.filter(run__isnull=False, run__finished_at=None))
+    begun.sort(key=lambda plan: state_of(plan) != PlanState.GIVEN_UP)
+    recent = plans.filter(run=None, approval__expires_at__gt=now - REMEMBERED)
+    void = Q(state__in=[PlanState.EXPIRED, PlanState.VOID], approval__approved_at__isnull=False)
+    return Queue(
+        next=[*begun, *plans.filter(run=None, state=PlanState.APPROVED)],
+        passed_over=list(recent.filter(void | Q(state=PlanState.WITHDRAWN))),
+    )
 
 
 # What is due, and what is left out.
@@ -320,11 +357,11 @@ class Overlap:
 _OVERLAPS = """
 SELECT p.id, p.reference, count(*) FROM retention_plan p
   JOIN access_control_approval a ON a.id = p.approval_id LEFT JOIN retention_run r ON r.plan_id = p.id
-  JOIN retention_planline theirs ON theirs.plan_id = p.id
+  LEFT JOIN retention_planend e ON e.plan_id = p.id JOIN retention_planline theirs ON theirs.plan_id = p.id
   JOIN retention_planline mine
     ON (mine.subject, mine.category, mine.generation) = (theirs.subject, theirs.category, theirs.generation)
  WHERE mine.plan_id = %(plan)s AND p.id <> %(plan)s AND a.approved_at IS NOT NULL AND r.finished_at IS NULL
-   AND (r.plan_id IS NOT NULL OR a.expires_at > %(now)s)
+   AND e.plan_id IS NULL AND (r.plan_id IS NOT NULL OR a.expires_at > %(now)s)
  GROUP BY p.id, p.reference ORDER BY count(*) DESC, p.reference
 """
 
@@ -428,8 +465,8 @@ _CATEGORIES = {category.name.lower(): category for category in Category}
 def certificate_facts(certificate: Certificate) -> dict[str, Any]:
     """The facts of the signed document, dates as dates and codes in words."""
     facts: dict[str, Any] = json.loads(certificate.document)
-    for name in ("planned", "approved", "begun", "issued", "unreadable_since"):
-        facts[name] = parse_datetime(facts[name]) if facts[name] else None
+    for name in ("planned", "approved", "begun", "given_up", "issued", "unreadable_since"):
+        facts[name] = parse_datetime(facts[name]) if facts.get(name) else None
     facts["due_up_to"] = parse_date(facts["due_up_to"])
     facts["by_category"] = [(_CATEGORIES[code].label, count) for code, count in facts["by_category"].items()]
     facts["left_out"] = [(Parked.Reason(code).label, count) for code, count in facts["left_out"].items()]

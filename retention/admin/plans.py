@@ -45,6 +45,7 @@ from retention.showing import (
     Group,
     findings_of,
     groups_of,
+    is_over,
     left_out_of,
     lines_of_page,
     overlaps_of,
@@ -146,7 +147,7 @@ class PlanAdmin(ReadOnlyAdmin):
     @admin.display(description=_("verification"))
     def verification_name(self, plan: Plan) -> str:
         """What the newest verification found, once there is something to verify."""
-        if state_of(plan) != PlanState.FINISHED:
+        if not is_over(plan):
             return "—"
         found = plan.findings  # type: ignore[attr-defined]
         if found is None:
@@ -217,7 +218,7 @@ class PlanAdmin(ReadOnlyAdmin):
     def _context(self, request: HttpRequest, plan: Plan, now: datetime.datetime) -> dict[str, Any]:
         """What the plan's page, its approval and the page of its run share: the plan, its state and what is next."""
         state = state_of(plan)
-        verification = newest_verification(plan) if state == PlanState.FINISHED else None
+        verification = newest_verification(plan) if is_over(plan) else None
         mine = plan.approval.requester_id is not None and plan.approval.requester_id == actor_of(request).person_id
         return {
             **self.admin_site.each_context(request),
@@ -226,6 +227,7 @@ class PlanAdmin(ReadOnlyAdmin):
             "plan": plan,
             "maker": maker_of(plan),
             "state": state.value,
+            "over": is_over(plan),
             "badge": state_badge(plan),
             "hash": bytes(plan.payload_hash).hex(),
             "mine": mine,

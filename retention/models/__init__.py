@@ -1,7 +1,7 @@
 """Facts: how long (``rules``), what must stay (``holds``), what is due (``plans``), what was done (``runs``)."""
 
 from retention.models.holds import LegalHold
-from retention.models.plans import Plan, PlanExclusion, PlanLine, new_plan_reference
+from retention.models.plans import Plan, PlanEnd, PlanExclusion, PlanLine, new_plan_reference
 from retention.models.rules import COUNTED_FROM, Rule, RuleVersion, Start
 from retention.models.runs import Certificate, CertificateLine, Parked, Run, Verification
 
@@ -12,6 +12,7 @@ __all__ = [
     "LegalHold",
     "Parked",
     "Plan",
+    "PlanEnd",
     "PlanExclusion",
     "PlanLine",
     "Rule",

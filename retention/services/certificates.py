@@ -25,7 +25,7 @@ from access_control.vault.seal import KeyRef
 from consent.models import SubjectReference
 from retention import merkle
 from retention.journal import Journal
-from retention.models import Certificate, CertificateLine, Parked, Plan, Run
+from retention.models import Certificate, CertificateLine, Parked, Plan, PlanEnd, Run
 
 FORMAT = "certificate of destruction 1"
 
@@ -54,11 +54,14 @@ def pseudonym(salt: bytes, subject: uuid.UUID) -> str:
     return hashlib.sha256(salt + subject.bytes).hexdigest()[:32]
 
 
-def issue(plan: Plan, *, key: Ed25519PrivateKey, journal: Journal) -> Certificate:
-    """The certificate of a run in which nothing is left to do. The caller holds the transaction."""
+def issue(plan: Plan, *, key: Ed25519PrivateKey, journal: Journal | None) -> Certificate:
+    """The certificate of a run in which nothing is left to do. The caller holds the transaction.
+
+    Without a ``journal`` it says that there is none: two persons have given the run up.
+    """
     salt = secrets.token_bytes(32)
     root = merkle.root(lines_of(plan.pk, salt))
-    head = journal.finish(root=root)
+    head = journal.finish(root=root) if journal is not None else None
     now = timezone.now()
     document = json.dumps(
         _facts(plan)
@@ -84,6 +87,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
     left_out = Parked.objects.filter(plan=plan).exclude(reason=Parked.Reason.ENDED_ELSEWHERE)
     parked = dict(left_out.values_list("reason").annotate(n=Count("pk")).order_by("reason"))
     run = Run.objects.get(plan=plan)
+    given_up = PlanEnd.objects.filter(plan=plan).values_list("at", flat=True).first()
     told = SubjectReference.objects.filter(member__in=lines.values("subject")).count()
     return {
         "format": FORMAT,
@@ -96,6 +100,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "planned_by": "the system" if plan.made_by_id is None else "a person",
         "approved": plan.approval.approved_at and plan.approval.approved_at.isoformat(),
         "begun": run.started_at.isoformat(),
+        "given_up": given_up and given_up.isoformat(),
         "lines": tally["lines"],
         "persons": tally["persons"],
         "by_category": {Category(category).name.lower(): count for category, count in by_category.items()},

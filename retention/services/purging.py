@@ -49,8 +49,8 @@ from access_control.vault.errors import CeilingReached
 from members.models import Member
 from members.services.erasure import erase
 from retention.events import Event
-from retention.journal import Journal
-from retention.models import Parked, Plan, Run
+from retention.journal import Journal, JournalError
+from retention.models import Parked, Plan, PlanEnd, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
 from retention.services.items import Item, emptied_by, ended_elsewhere, lock, pending, still_due
@@ -135,18 +135,25 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
             return _outcome(run, 0.0)
-        journal = open_journal(plan, begun=run is not None)
+        end = PlanEnd.objects.filter(plan=plan).first()
+        if end is not None and end.kind == PlanEnd.Kind.WITHDRAWN:
+            raise NotApprovable
+        journal = _journal(plan, begun=run is not None, given_up=end is not None)
         try:
             _begin(plan)
             reached(Point.BEGUN)
             if run is not None:
                 for items in pending(plan):
                     _finish(plan, items)
-                _complete_the_journal(plan, journal)
+                if journal is not None:
+                    _complete_the_journal(plan, journal)
                 run.refresh_from_db()
                 progress(run.destroyed_count + run.parked_count)
             for items in pending(plan):
-                _destroy(plan, items, journal)
+                if journal is None or end is not None:
+                    _leave(plan, items)
+                else:
+                    _destroy(plan, items, journal)
                 progress(len(items))
             with acting(None, reason=Reason.RETENTION_ENDED) as act:
                 issue(plan, key=key, journal=journal)
@@ -157,8 +164,28 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
                 act.record(Event.RUN_FINISHED, note=plan.pk, count=run.destroyed_count)
             reached(Point.FINISHED)
         finally:
-            journal.close()
+            if journal is not None:
+                journal.close()
     return _outcome(run, time.monotonic() - begun)
+
+
+def _journal(plan: Plan, *, begun: bool, given_up: bool) -> Journal | None:
+    """The journal to go on with. None: it is lost, and two persons have given the run up. Raises JournalError."""
+    try:
+        return open_journal(plan, begun=begun)
+    except JournalError:
+        if not given_up:
+            raise
+        return None
+
+
+def _leave(plan: Plan, items: Sequence[Item]) -> None:
+    """The run was given up: what is left of it stays."""
+    left, elsewhere = ended_elsewhere(items)
+    if left:
+        _park(plan, left, Parked.Reason.GIVEN_UP)
+    if elsewhere:
+        _park(plan, elsewhere, Parked.Reason.ENDED_ELSEWHERE)
 
 
 def _begin(plan: Plan) -> None:
@@ -223,7 +250,9 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)
         mine, elsewhere = ended_elsewhere([item for item in items if item.ref.subject in locked])
-        if _stands(plan):
+        if PlanEnd.objects.filter(plan=plan).exists():
+            due, spared = [], {Parked.Reason.GIVEN_UP: mine} if mine else {}
+        elif _stands(plan):
             # By the rules of the day on which it happens: what was lengthened since the plan was made is kept.
             due, spared = still_due(plan, mine, rules_on(max(plan.as_of, timezone.localdate())))
         else:
