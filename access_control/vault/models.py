@@ -124,7 +124,16 @@ class Lookup(models.Model):
                 fields=["field", "mac", "version"],
                 condition=models.Q(field__in=[1, 2]),
                 name="vault_lookup_names_one_subject",
-            )
+            ),
+            # As vault_lookup_fields has it: a lookup under another category would outlive the destruction of its own.
+            models.CheckConstraint(
+                condition=models.Q(field__in=[1, 2], category=Category.IDENTITY, joined=None)
+                | models.Q(field__in=[3, 4], category=Category.CONTACT, joined=None)
+                | models.Q(field=5, category=Category.IDENTITY, joined=Category.PROFILE)
+                | models.Q(field=6, category=Category.IDENTITY, joined=Category.DELIVERY)
+                | models.Q(field=7, category=Category.IDENTITY, joined=Category.CONTACT),
+                name="vault_lookup_rests_on_its_own",
+            ),
         ]
 
 

@@ -21,6 +21,10 @@ DO $$ BEGIN
                 AND pg_get_function_result(oid) NOT LIKE '%ended_lines%') THEN
     DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
   END IF;
+  IF EXISTS (SELECT FROM pg_proc WHERE proname = 'vault_refuse_lookups_of_destroyed'
+                AND 'categories' = ANY (proargnames)) THEN
+    DROP FUNCTION vault_refuse_lookups_of_destroyed(uuid[], smallint[]);
+  END IF;
 END $$;
 """
 
@@ -53,6 +57,24 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT i.id, i.restore_epoch FROM public.vault_installation i
 $$;
 
+-- One fetch, or one destruction, at a time adds up the last hour: two at once would each overlook the other. The lock
+-- goes with the caller's transaction, which is when its record can be seen.
+CREATE OR REPLACE FUNCTION vault_count_alone(kind integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'an older picture of the last hour would not show what was spent' USING ERRCODE = 'CV005';
+  END IF;
+  PERFORM pg_advisory_xact_lock(1986097532, kind);
+END $$;
+
+-- Which categories a field of lookups rests on: this table, and nobody's word.
+CREATE OR REPLACE FUNCTION vault_lookup_fields() RETURNS TABLE (field smallint, category smallint, joined smallint)
+LANGUAGE sql IMMUTABLE ROWS 7 SET search_path = pg_catalog, pg_temp AS $$
+  SELECT * FROM (VALUES (1::smallint, 1::smallint, NULL::smallint), (2, 1, NULL), (3, 2, NULL), (4, 2, NULL),
+                        (5, 1, 5), (6, 1, 3), (7, 1, 2)) AS known (field, category, joined)
+$$;
+
 CREATE OR REPLACE FUNCTION vault_fetch(wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL)
 RETURNS TABLE (subject uuid, category smallint, generation bigint, wrapped bytea, keyring integer,
                destroyed_at timestamptz, certificate_line uuid)
@@ -68,6 +90,7 @@ BEGIN
   END IF;
   SELECT i.fetches_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
   IF by_approval IS NULL THEN
+    PERFORM public.vault_count_alone(1);
     SELECT coalesce(sum(r.subject_count), 0) INTO spent FROM public.vault_fetchrecord r
      WHERE r.at > clock_timestamp() - interval '1 hour' AND r.approval IS NULL;
     IF spent + cardinality(wanted) > ceiling THEN
@@ -91,6 +114,20 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made integer;
 BEGIN
+  -- Before the first keyring was announced there is none to compare with.
+  IF EXISTS (SELECT FROM public.vault_keyringcheck)
+     AND NOT EXISTS (SELECT FROM public.vault_keyringcheck c WHERE c.id = under AND c.id > 0) THEN
+    RAISE EXCEPTION 'nobody announced the keyring key %', under USING ERRCODE = 'CV011';
+  END IF;
+  -- A generation far above the newest would leave no room for those after it. A case's (6) is half its id, and nothing
+  -- comes after it; a year of books (7) is a year.
+  IF EXISTS (SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
+              WHERE n.category = 7 AND n.generation > 2200
+                 OR n.category < 6 AND n.generation > 10 AND NOT EXISTS (
+                    SELECT FROM public.vault_key k WHERE k.subject = n.subject AND k.category = n.category
+                       AND k.generation BETWEEN n.generation - 10 AND n.generation)) THEN
+    RAISE EXCEPTION 'a generation out of all order' USING ERRCODE = 'CV010';
+  END IF;
   RETURN QUERY
     INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
     SELECT n.subject, n.category, n.generation, n.wrapped, under, false, clock_timestamp()
@@ -108,13 +145,22 @@ BEGIN
 END $$;
 
 -- Called by the two functions that enter lookups: whoever is late must not make a destroyed person findable again.
-CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(subjects uuid[], categories smallint[]) RETURNS void
+CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(fields smallint[], subjects uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  owners uuid[];
+  kinds smallint[];
 BEGIN
+  -- Whoever has no identity left is found by nothing, also by what they never had.
+  SELECT array_agg(r.subject), array_agg(r.category) INTO owners, kinds FROM (
+    SELECT DISTINCT n.subject, needed.category
+      FROM unnest(fields, subjects) AS n (field, subject) LEFT JOIN public.vault_lookup_fields() AS f USING (field)
+     CROSS JOIN LATERAL unnest(ARRAY[1::smallint, f.category, f.joined]) AS needed (category)
+     WHERE needed.category IS NOT NULL) AS r;
   -- A destruction waits for this transaction, and this one for a destruction: neither overlooks the other.
-  PERFORM FROM (SELECT DISTINCT * FROM unnest(subjects, categories)) AS n (subject, category)
+  PERFORM FROM unnest(owners, kinds) AS n (subject, category)
      JOIN public.vault_key k USING (subject, category) WHERE k.wrapped IS NOT NULL FOR SHARE OF k;
-  IF EXISTS (SELECT FROM (SELECT DISTINCT * FROM unnest(subjects, categories)) AS n (subject, category)
+  IF EXISTS (SELECT FROM unnest(owners, kinds) AS n (subject, category)
                JOIN public.vault_key k USING (subject, category)
               GROUP BY n.subject, n.category HAVING bool_and(k.wrapped IS NULL)) THEN
     RAISE EXCEPTION 'a lookup would outlive its key' USING ERRCODE = 'CV001';
@@ -140,6 +186,7 @@ BEGIN
     RAISE EXCEPTION 'each key ends under a certificate line of its own' USING ERRCODE = 'CV005';
   END IF;
   SELECT i.destructions_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
+  PERFORM public.vault_count_alone(2);
   SELECT coalesce(sum(r.destroyed), 0) INTO spent FROM public.vault_destroyrecord r
    WHERE r.at > clock_timestamp() - interval '1 hour';
   IF spent + cardinality(subjects) > ceiling THEN
@@ -163,14 +210,14 @@ BEGIN
     done := done + cardinality(ended_lines);
     RETURN NEXT;
   END LOOP;
-  -- A lookup dies with the last living key of a category it rests on.
+  -- A lookup dies with the last living key of a category it rests on, and every one with that of the identity (1).
   WITH dead AS (
     SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)
      WHERE NOT EXISTS (SELECT FROM public.vault_key k
                         WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL)
   ), gone AS (
     DELETE FROM public.vault_lookup l USING dead d
-     WHERE l.subject = d.subject AND d.category IN (l.category, l.joined)
+     WHERE l.subject = d.subject AND d.category IN (1, l.category, l.joined)
     RETURNING l.field, l.mac)
   -- Of a member number (1) a stone stays, of nothing else. Its key is the vault's own, the number's is in no database.
   INSERT INTO public.vault_tombstone (stone, destroyed_at, ends_on)
@@ -272,16 +319,22 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
    GROUP BY 1, 2
 $$;
 
+-- ``categories`` and ``joins`` are what the caller believes; vault_lookup_fields decides.
 CREATE OR REPLACE FUNCTION vault_claim(
   fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[])
 RETURNS TABLE (mac bytea, subject uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, categories);
+  -- What may be shared has no owner to tell.
+  IF EXISTS (SELECT FROM unnest(fields) AS n (field) WHERE n.field NOT IN (1, 2)) THEN
+    RAISE EXCEPTION 'only what names one subject is claimed' USING ERRCODE = 'CV005';
+  END IF;
+  PERFORM public.vault_refuse_lookups_of_destroyed(fields, subjects);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category)
-  SELECT n.field, normal_form, n.mac, n.subject, n.category
-    FROM unnest(fields, macs, subjects, categories) AS n (field, mac, subject, category) ORDER BY n.field, n.mac
+  SELECT n.field, normal_form, n.mac, n.subject, rests.category
+    FROM unnest(fields, macs, subjects) AS n (field, mac, subject)
+   LEFT JOIN public.vault_lookup_fields() AS rests USING (field) ORDER BY n.field, n.mac
   ON CONFLICT DO NOTHING;
   -- After the insert, which has waited for a destruction under way: a destroyed member's number is nobody's.
   IF EXISTS (SELECT FROM public.vault_tombstone) THEN
@@ -299,10 +352,11 @@ CREATE OR REPLACE FUNCTION vault_lookups_add(
   fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[], joins smallint[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM public.vault_refuse_lookups_of_destroyed(subjects || subjects, categories || joins);
+  PERFORM public.vault_refuse_lookups_of_destroyed(fields, subjects);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category, joined)
-  SELECT n.field, normal_form, n.mac, n.subject, n.category, n.joined
-    FROM unnest(fields, macs, subjects, categories, joins) AS n (field, mac, subject, category, joined)
+  SELECT n.field, normal_form, n.mac, n.subject, rests.category, rests.joined
+    FROM unnest(fields, macs, subjects) AS n (field, mac, subject)
+   LEFT JOIN public.vault_lookup_fields() AS rests USING (field)
    ORDER BY n.field, n.mac, n.subject
   ON CONFLICT DO NOTHING;
 END $$;

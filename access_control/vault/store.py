@@ -16,7 +16,7 @@ from access_control.vault.seal import KeyRef
 
 # Arrays travel in binary (%b): as text, each byte of a key or a lookup would be written as two letters.
 ALIAS = "vault"
-_ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached}
+_ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached, "CV011": KeyringError}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,10 @@ def fetch(
 
 
 def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyRef]:
-    """Store wrapped keys; returns those that are new (a living key is left as it is). Raises FenceStands."""
+    """Store wrapped keys; returns those that are new (a living key is left as it is).
+
+    Raises FenceStands, and KeyringError when no keyring with the key ``keyring_id`` was announced.
+    """
     refs = [ref for ref, _ in keys]
     with _call(
         "SELECT * FROM vault_create(%b, %b::smallint[], %b::bigint[], %b, %s)",
@@ -224,7 +227,10 @@ def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
 
 
 class Lookup(NamedTuple):
-    """One way to find a subject: field code, keyed hash, whose, and the categories it rests on."""
+    """One way to find a subject: field code, keyed hash, whose, and the categories it rests on.
+
+    The vault has its own table of the categories, by the field, and goes by that.
+    """
 
     field: int
     mac: bytes
