@@ -1,5 +1,6 @@
 """What every command of the console shares: ``--json``, ``--as``, exit status, one summary."""
 
+import contextlib
 import json
 import sys
 from getpass import getpass
@@ -7,8 +8,10 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from access_control.models import Staff
+from access_control.vault.errors import VaultError
 
 REFUSED = 1
 BAD_USAGE = 2
@@ -24,9 +27,30 @@ class ConsoleCommand(BaseCommand):
 
     ``--json``: one object on standard output. Exit status 0, 1 when something was refused or rejected, 2 for bad usage.
     A command run by a person takes ``--as USERNAME``; the password comes from standard input or a prompt.
+    While a restore of a database is not accepted, a command refuses (exit status 1), unless it says
+    ``while_restored``: those only read, or are needed to set up and to accept.
     """
 
     by_person = False
+    while_restored = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run, unless a database was restored and nobody has accepted that. Raises CommandError."""
+        from access_control import restore
+        from access_control.vault import store
+
+        if self.while_restored:
+            return super().execute(*args, **options)
+        try:
+            restore.refuse_restored()
+        except restore.DatabaseRestored as refused:
+            raise CommandError(str(refused), returncode=REFUSED) from None
+        try:
+            return super().execute(*args, **options)
+        finally:
+            # A restore cannot forget any more what this command has done, also when it ended half-way.
+            with contextlib.suppress(DatabaseError, VaultError):
+                store.tell()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--json`` and, for commands of a person, ``--as``."""
