@@ -25,3 +25,4 @@ class Event(models.TextChoices):
     APPROVAL_ASKED = "approval:asked", _("approval asked for")
     APPROVAL_GIVEN = "approval:given", _("approval given")
     APPROVAL_USED = "approval:used", _("approval used")
+    RESTORE_ACCEPTED = "restore:accepted", _("restore of a database accepted")

@@ -8,20 +8,25 @@ import json
 import logging
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.views.debug import SafeExceptionReporterFilter
 
 from access_control.addresses import client_address
 from access_control.ids import new_id
-from access_control.vault.errors import VaultError
+from access_control.restore import OF_THE_VAULT, Sign, look, look_briefly
+from access_control.vault import store
+from access_control.vault.errors import AnotherConsole, VaultError
 
 log = logging.getLogger("console.request")
 
@@ -101,6 +106,8 @@ class RequestMiddleware:
         if not isinstance(exception, VaultError):
             return None
         log.error("the vault refused: %s", type(exception).__name__, exc_info=exception)
+        if isinstance(exception, AnotherConsole):
+            return closed(request, look())
         return render(request, "503.html", status=503)
 
 
@@ -147,6 +154,53 @@ class BodyLimitMiddleware:
     @staticmethod
     def _refused(request: HttpRequest, most: int) -> HttpResponse:
         return render(request, "413.html", {"most": most}, status=413)
+
+
+class RestoreMiddleware:
+    """While a restore of a database is not accepted, everybody gets a page that says so (503), and nothing else.
+
+    Only signing in and out, the choice of a language and static files answer. What cannot be asked counts as closed.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
+        if request.path.startswith(_open_addresses()):
+            return self.get_response(request)
+        try:
+            signs = look_briefly()
+        except (DatabaseError, VaultError) as error:
+            log.exception("the restore guard cannot ask: %s", type(error).__name__)
+            return render(request, "503.html", status=503)
+        if signs:
+            return closed(request, signs)
+        response = self.get_response(request)
+        if request.method not in {"GET", "HEAD", "OPTIONS"}:
+            _tell_what_changed()
+        return response
+
+
+def _tell_what_changed() -> None:
+    """What was done with this request cannot be forgotten by a restore any more. It is done, whether told or not."""
+    try:
+        store.tell()
+    except (DatabaseError, VaultError) as error:
+        log.exception("the vault could not be told: %s", type(error).__name__)
+
+
+@cache
+def _open_addresses() -> tuple[str, ...]:
+    static = settings.STATIC_URL if settings.STATIC_URL.startswith("/") else f"/{settings.STATIC_URL}"
+    return (reverse("admin:login"), reverse("admin:logout"), reverse("set_language"), static)
+
+
+def closed(request: HttpRequest, signs: Sequence[Sign]) -> HttpResponse:
+    """The page that says what was found and what to do."""
+    log.error("closed: a database was restored or moved: %s", ", ".join(signs))
+    context = {"signs": [sign.label for sign in signs], "only_vault": bool(signs) and set(signs) <= OF_THE_VAULT}
+    return render(request, "restored.html", context, status=503)
 
 
 class JsonLines(logging.Formatter):

@@ -44,6 +44,7 @@ _ANSWERS_FOR_DESTRUCTIONS = _SEES_DESTRUCTIONS | {
     "retention.make_plan",
     "retention.approve_plan",
     "retention.place_legalhold",
+    "access_control.accept_restore",
 }
 _READS_THE_LEDGER = frozenset(
     {

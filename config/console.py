@@ -98,6 +98,7 @@ class ConsoleSite(AdminSite):
 
 def wire() -> None:
     """Hand out what apps add to each other: steps of a call in their order, panels, texts of notices."""
+    from access_control import restore
     from consent.admin.records import RecordAdmin
     from consent.panels import consent_panel
     from consent.services import notices
@@ -110,8 +111,10 @@ def wire() -> None:
     from retention.explaining import notice_context
     from retention.naming import certificate_names
     from retention.panels import record_panel, retention_panel
+    from retention.restores import witness
     from retention.steps import EndStep, ReturnStep
 
+    restore.WITNESSES = (witness,)
     MemberAdmin.panels = (consent_panel, retention_panel)
     RecordAdmin.panels = (record_panel,)
     showing.certificate_names = certificate_names

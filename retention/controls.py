@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from access_control import restore
 from access_control.controls import MOST_ROWS, Control, Measured, State, queried, tallied
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
@@ -16,6 +18,7 @@ from members.inventory import ITEMS
 from members.models import Case, Member
 from members.services.registration import DATA_CATEGORIES
 from retention.models import COUNTED_FROM, CertificateLine, LegalHold, Run, Start
+from retention.restores import holds_not_on_record
 
 # "Without delay": a week for the plan, its approval, the run and its verification.
 WITHOUT_DELAY = datetime.timedelta(days=7)
@@ -244,6 +247,45 @@ def _parked(now: datetime.datetime) -> Measured:
     )
 
 
+def _frozen_without_hold(now: datetime.datetime) -> Measured:
+    """Subjects whose keys the vault keeps frozen for a hold of which there is no row, or of which no hold is open."""
+    frozen = store.frozen()
+    unknown = {subject for subjects in holds_not_on_record().values() for subject in subjects}
+    subjects = [row.subject for row in frozen]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s FROM unnest(%s::uuid[]) AS s WHERE NOT EXISTS (SELECT FROM retention_legalhold h"
+            "   LEFT JOIN members_case c ON c.member_id = h.member_id AND c.id = s"
+            "  WHERE h.lifted_at IS NULL AND (h.member_id = s OR c.id = s))",
+            [subjects],
+        )
+        unknown |= {row[0] for row in cursor.fetchall()}
+    return Measured(len(unknown), [str(subject) for subject in sorted(unknown)[:MOST_ROWS]])
+
+
+def _hold_not_frozen(now: datetime.datetime) -> Measured:
+    """Members with an open hold of whose living keys none is frozen: the vault would destroy them."""
+    held = sorted(set(LegalHold.objects.filter(lifted_at=None).values_list("member_id", flat=True)))
+    living: dict[uuid.UUID, bool] = {}
+    for key in store.left(held):
+        living[key.ref.subject] = living.get(key.ref.subject, False) or key.frozen
+    bare = [str(member) for member in held if living.get(member) is False]
+    return Measured(len(bare), bare[:MOST_ROWS])
+
+
+def _restored(now: datetime.datetime) -> Measured:
+    signs = restore.look()
+    return Measured(len(signs), [sign.value for sign in signs])
+
+
+def _restores_accepted(now: datetime.datetime) -> Measured:
+    return tallied(
+        "SELECT r.restore_epoch || ' ' || l.key, l.value::bigint FROM access_control_acceptedrestore r"
+        "  CROSS JOIN jsonb_each_text(r.lost) AS l WHERE r.accepted_at > %s AND l.value <> '0' ORDER BY 1",
+        [now - WINDOW],
+    )
+
+
 CONTROLS: tuple[Control, ...] = (
     Control(
         "P7_A0",
@@ -298,6 +340,25 @@ CONTROLS: tuple[Control, ...] = (
         _holds_over_nothing,
         why=_("The vault is asked by itself: a hold that came too late would show here."),
         rows_are=_("legal holds"),
+    ),
+    Control(
+        "P7_A0",
+        "frozen_without_hold",
+        _("persons whose keys are frozen without a legal hold on record"),
+        _frozen_without_hold,
+        why=_(
+            "A crash or a restore has lost the hold, and nothing thaws by itself: place the hold again, which takes"
+            " the keys over, and lift it when the data is evidence no longer."
+        ),
+        rows_are=_("persons or cases"),
+    ),
+    Control(
+        "P7_A0",
+        "hold_not_frozen",
+        _("legal holds over keys that are not frozen"),
+        _hold_not_frozen,
+        why=_("The vault was restored, or somebody thawed: place the hold again on another ground, and lift this one."),
+        rows_are=_("persons"),
     ),
     Control(
         "P7_A0",
@@ -356,6 +417,27 @@ CONTROLS: tuple[Control, ...] = (
         _unverified,
         why=_("What was destroyed is looked at by code that shares nothing with the code that destroyed."),
         rows_are=_("destruction plans"),
+    ),
+    Control(
+        "P7_B2",
+        "restored",
+        _("signs that a database was restored from a backup"),
+        _restored,
+        why=_(
+            "Vault and journals remember what a restore forgets; until two persons accept it, the console is closed."
+        ),
+        rows_are=_("signs"),
+    ),
+    Control(
+        "P7_B2",
+        "restores_accepted",
+        _("what accepted restores have lost, 30 days"),
+        _restores_accepted,
+        tally=True,
+        why=_(
+            "Each figure is what vault and journals remembered and the console did not, when two persons accepted it."
+        ),
+        rows_are=_("restore epoch, and what was lost"),
     ),
     Control(
         "P7_B2",

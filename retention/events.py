@@ -10,6 +10,7 @@ class Event(models.TextChoices):
     RULES_PUBLISHED = "rules:published", _("retention rules published")
     HOLD_PLACED = "hold:placed", _("legal hold placed")
     HOLD_LIFTED = "hold:lifted", _("legal hold lifted")
+    KEYS_THAWED = "hold:thawed", _("keys can be destroyed again after a legal hold")
     PLAN_MADE = "plan:made", _("destruction plan made")
     PLAN_WITHDRAWN = "plan:withdrawn", _("destruction plan withdrawn")
     PLAN_READ = "plan:read", _("destruction plan read")

@@ -182,6 +182,9 @@ def test_the_vaults_guards_are_installed():
             "vault_keyringcheck_append",
             "vault_fetchrecord_append",
             "vault_destroyrecord_append",
+            "vault_consoleidentity_append",
+            "vault_consolemark_append",
+            "vault_heldsubject_stays",
         }
 
 

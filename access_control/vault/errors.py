@@ -39,3 +39,7 @@ class FenceStands(VaultError):
 
 class CeilingReached(VaultError):
     """The hourly ceiling of fetches (or destructions) without an approval is used up."""
+
+
+class AnotherConsole(VaultError):
+    """The vault remembers another console than the one that speaks to it: a database was restored or moved."""

@@ -98,6 +98,10 @@ class Key(models.Model):
                 condition=models.Q(wrapped=None) | models.Q(_WrappedLength(61)), name="vault_key_is_whole"
             ),
         ]
+        indexes = [
+            # What is frozen, over all subjects: few rows among many, and none that a destruction changes.
+            models.Index(fields=["subject"], condition=models.Q(frozen=True), name="vault_key_frozen"),
+        ]
 
 
 class Lookup(models.Model):
@@ -194,4 +198,59 @@ class DestroyRecord(models.Model):
         indexes = [
             # The hourly ceiling.
             models.Index(fields=["at"], name="vault_destroy_at"),
+        ]
+
+
+class ConsoleIdentity(models.Model):
+    """Which console database this vault serves, noted at set-up and again when a restore or a move was accepted.
+
+    The newest row counts. A console that is another one, or says another restore epoch, opens and destroys nothing.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    noted_at = models.DateTimeField()
+    database = models.BigIntegerField()
+    system = models.BigIntegerField()
+    timeline = models.IntegerField()
+    restore_epoch = models.IntegerField()
+    # What was destroyed up to here was known, or given up, when this row was written.
+    destroyed_before = models.BigIntegerField()
+
+
+class ConsoleMark(models.Model):
+    """One ledger event that the console had committed when it spoke to the vault. Only ever added.
+
+    A console that does not hold the newest mark of its identity was restored from a backup made before it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    identity = models.ForeignKey(ConsoleIdentity, models.PROTECT)
+    at = models.DateTimeField()
+    sequence = models.BigIntegerField()
+    event = models.UUIDField()
+
+    class Meta:
+        constraints = [
+            # Also finds the newest mark of an identity.
+            models.UniqueConstraint(fields=["identity", "sequence"], name="vault_consolemark_once"),
+        ]
+
+
+class HeldSubject(models.Model):
+    """For which legal hold the keys of a subject were frozen; ``thawed_at`` when they were thawed again.
+
+    It stays when the console's row of the hold is lost, and then keeps the keys frozen.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    subject = models.UUIDField()
+    hold = models.UUIDField()
+    frozen_at = models.DateTimeField()
+    thawed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject", "hold"], condition=models.Q(thawed_at=None), name="vault_heldsubject_once"
+            ),
         ]

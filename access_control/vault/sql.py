@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections, transaction
 
+from access_control.vault import console_sql
 from access_control.vault.roles import role_names
 
 ALIAS = "vault"
@@ -26,6 +27,10 @@ DO $$ BEGIN
     DROP FUNCTION vault_refuse_lookups_of_destroyed(uuid[], smallint[]);
   END IF;
 END $$;
+-- Those that were not told anything of the console: beside the newer ones, a call could mean either.
+DROP FUNCTION IF EXISTS vault_fetch(uuid[], smallint[], uuid, uuid);
+DROP FUNCTION IF EXISTS vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
+DROP FUNCTION IF EXISTS vault_freeze(uuid[], smallint[], boolean);
 """
 
 FUNCTIONS = """
@@ -75,7 +80,9 @@ LANGUAGE sql IMMUTABLE ROWS 7 SET search_path = pg_catalog, pg_temp AS $$
                         (5, 1, 5), (6, 1, 3), (7, 1, 2)) AS known (field, category, joined)
 $$;
 
-CREATE OR REPLACE FUNCTION vault_fetch(wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL)
+CREATE OR REPLACE FUNCTION vault_fetch(
+  wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL,
+  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
 RETURNS TABLE (subject uuid, category smallint, generation bigint, wrapped bytea, keyring integer,
                destroyed_at timestamptz, certificate_line uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -88,6 +95,7 @@ BEGIN
   IF for_event IS NULL THEN
     RAISE EXCEPTION 'a fetch names its event' USING ERRCODE = 'CV005';
   END IF;
+  PERFORM public.vault_hear(told, told_event);
   SELECT i.fetches_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
   IF by_approval IS NULL THEN
     PERFORM public.vault_count_alone(1);
@@ -168,7 +176,8 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION vault_destroy(
-  subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea)
+  subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea,
+  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
 RETURNS TABLE (ended_lines uuid[], destroyed_at timestamptz, keyring integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -185,6 +194,7 @@ BEGIN
   IF (SELECT count(DISTINCT one.line) FROM unnest(lines) AS one (line)) <> cardinality(subjects) THEN
     RAISE EXCEPTION 'each key ends under a certificate line of its own' USING ERRCODE = 'CV005';
   END IF;
+  PERFORM public.vault_hear(told, told_event);
   SELECT i.destructions_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
   PERFORM public.vault_count_alone(2);
   SELECT coalesce(sum(r.destroyed), 0) INTO spent FROM public.vault_destroyrecord r
@@ -228,14 +238,26 @@ BEGIN
   VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
 END $$;
 
-CREATE OR REPLACE FUNCTION vault_freeze(wanted uuid[], kinds smallint[], hold boolean) RETURNS integer
+CREATE OR REPLACE FUNCTION vault_freeze(
+  wanted uuid[], kinds smallint[], hold boolean, for_hold uuid DEFAULT NULL,
+  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   touched integer;
 BEGIN
+  PERFORM public.vault_hear(told, told_event);
   UPDATE public.vault_key SET frozen = hold
    WHERE subject = ANY (wanted) AND category = ANY (kinds) AND destroyed_at IS NULL AND frozen IS DISTINCT FROM hold;
   GET DIAGNOSTICS touched = ROW_COUNT;
+  IF NOT hold THEN
+    UPDATE public.vault_heldsubject SET thawed_at = clock_timestamp()
+     WHERE subject = ANY (wanted) AND thawed_at IS NULL;
+  ELSIF for_hold IS NOT NULL OR touched > 0 THEN
+    -- A freeze that names no hold counts as one for a hold that nobody knows.
+    for_hold := coalesce(for_hold, gen_random_uuid());
+    INSERT INTO public.vault_heldsubject (subject, hold, frozen_at)
+    SELECT DISTINCT w.subject, for_hold, clock_timestamp() FROM unnest(wanted) AS w (subject) ON CONFLICT DO NOTHING;
+  END IF;
   RETURN touched;
 END $$;
 
@@ -457,9 +479,16 @@ MAY_CALL = {
         "vault_installation()",
         "vault_holds_keys()",
         "vault_keyring_is_another(integer[], bytea[])",
-        "vault_fetch(uuid[], smallint[], uuid, uuid)",
+        "vault_console()",
+        "vault_tell(bigint[], uuid)",
+        "vault_note_console(bigint[], boolean)",
+        "vault_marks(bigint, integer)",
+        "vault_events_fetched(timestamp with time zone)",
+        "vault_subjects_made(timestamp with time zone)",
+        "vault_frozen(uuid[])",
+        "vault_fetch(uuid[], smallint[], uuid, uuid, bigint[], uuid)",
         "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
-        "vault_freeze(uuid[], smallint[], boolean)",
+        "vault_freeze(uuid[], smallint[], boolean, uuid, bigint[], uuid)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_lock_living(uuid[])",
@@ -476,7 +505,10 @@ MAY_CALL = {
     ),
     "purger": (
         "vault_installation()",
-        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)",
+        "vault_console()",
+        "vault_tell(bigint[], uuid)",
+        "vault_destroyed_by_plan()",
+        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_subjects_with_more(uuid[], smallint[], bigint[], smallint)",
@@ -489,6 +521,8 @@ MAY_CALL = {
         "vault_left(uuid[])",
         "vault_fences(uuid[])",
         "vault_newest_dead(smallint[], uuid, integer)",
+        "vault_console()",
+        "vault_frozen(uuid[])",
         "vault_destroyed_by_plan()",
         "vault_stray_lookups(uuid[])",
         "vault_fetch_records(timestamp with time zone)",
@@ -527,7 +561,9 @@ def lay_after_migrate(*, using: str, **_: Any) -> None:
         # At once or not at all: PostgreSQL lets everybody call a new function until its privileges are laid.
         with transaction.atomic(using=using):
             cursor.execute(OUTDATED)
+            cursor.execute(console_sql.FUNCTIONS)
             cursor.execute(FUNCTIONS)
+            cursor.execute(console_sql.TRIGGERS)
             cursor.execute(TRIGGERS)
             cursor.execute("UPDATE vault_installation SET tombstone_days = %s", [settings.TOMBSTONE_DAYS])
             cursor.execute(privileges())

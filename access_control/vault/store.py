@@ -3,20 +3,56 @@
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from access_control.vault.errors import CeilingReached, FenceStands, KeyringError, VaultError
+from access_control.vault.errors import AnotherConsole, CeilingReached, FenceStands, KeyringError, VaultError
 from access_control.vault.keyring import PUT_BACK
 from access_control.vault.seal import KeyRef
 
 # Arrays travel in binary (%b): as text, each byte of a key or a lookup would be written as two letters.
 ALIAS = "vault"
-_ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached, "CV011": KeyringError}
+_ERRORS: dict[str, type[VaultError]] = {
+    "CV001": FenceStands,
+    "CV002": CeilingReached,
+    "CV006": AnotherConsole,
+    "CV011": KeyringError,
+}
+
+
+class DatabaseIdentity(NamedTuple):
+    """Which database this is: its oid, its server's system identifier, its timeline, and how often it was restored."""
+
+    database: int
+    system: int
+    timeline: int
+    restore_epoch: int
+
+
+class Testimony(NamedTuple):
+    """What the vault is told of the console: which database it is, and the newest ledger event committed there."""
+
+    identity: DatabaseIdentity
+    sequence: int | None
+    event: uuid.UUID | None
+
+
+def _nothing_to_tell() -> Testimony | None:
+    return None
+
+
+# Asked before everything that opens, freezes or destroys. Whoever keeps the ledger hands it in (access_control.apps).
+testimony: Callable[[], Testimony | None] = _nothing_to_tell
+
+
+def _told() -> tuple[list[int | None] | None, uuid.UUID | None]:
+    """The testimony as the vault's functions take it."""
+    said = testimony()
+    return (None, None) if said is None else ([*said.identity, said.sequence], said.event)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +122,15 @@ def fetch(
 ) -> list[StoredKey]:
     """Every key and fence of ``subjects`` × ``categories``, all generations. The vault has recorded it for ``event``.
 
-    Raises CeilingReached when the hour's ceiling is used up and no approval is named.
+    Raises CeilingReached when the hour's ceiling is used up and no approval is named, AnotherConsole.
     """
     with _call(
-        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s)", list(subjects), list(categories), event, approval
+        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
+        list(subjects),
+        list(categories),
+        event,
+        approval,
+        *_told(),
     ) as cursor:
         return [StoredKey(KeyRef(*row[:3]), row[3] and bytes(row[3]), *row[4:]) for row in cursor.fetchall()]
 
@@ -124,24 +165,103 @@ class Ended(NamedTuple):
 def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> list[Ended]:
     """End the keys of ``items`` (key, certificate line) and their lookups; returns what was ended now.
 
-    Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached.
+    Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached, AnotherConsole.
     """
     refs = [ref for ref, _ in items]
     with _call(
-        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s)",
+        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s, %s::bigint[], %s)",
         [ref.subject for ref in refs],
         [ref.category for ref in refs],
         [ref.generation for ref in refs],
         [line for _, line in items],
         plan_hash,
+        *_told(),
     ) as cursor:
         return [Ended(*row) for row in cursor.fetchall()]
 
 
-def freeze(subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool) -> int:
-    """Set or lift ``frozen`` on the living keys; returns how many changed. A frozen key cannot be destroyed."""
-    with _call("SELECT vault_freeze(%s, %s::smallint[], %s)", list(subjects), list(categories), hold) as cursor:
+def freeze(
+    subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool, for_hold: uuid.UUID | None = None
+) -> int:
+    """Set or lift ``frozen`` on the living keys; returns how many changed. A frozen key cannot be destroyed.
+
+    The vault remembers the legal hold for which it froze, until it thaws. Raises AnotherConsole.
+    """
+    with _call(
+        "SELECT vault_freeze(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
+        list(subjects),
+        list(categories),
+        hold,
+        for_hold,
+        *_told(),
+    ) as cursor:
         return int(cursor.fetchone()[0])
+
+
+class FrozenSubject(NamedTuple):
+    """A subject with frozen keys, and the holds for which the vault froze them, oldest first."""
+
+    subject: uuid.UUID
+    keys: int
+    holds: list[uuid.UUID]
+    since: datetime.datetime | None
+
+
+def frozen(subjects: Sequence[uuid.UUID] | None = None) -> list[FrozenSubject]:
+    """Which of ``subjects`` (None: of all) have frozen keys."""
+    with _call("SELECT * FROM vault_frozen(%s)", None if subjects is None else list(subjects)) as cursor:
+        return [FrozenSubject(*row) for row in cursor.fetchall()]
+
+
+class Remembered(NamedTuple):
+    """What the vault remembers of the console that it serves, and which database the vault itself is."""
+
+    console: DatabaseIdentity | None
+    sequence: int | None
+    event: uuid.UUID | None
+    told_at: datetime.datetime | None
+    # The hash of the plan in whose name keys were destroyed last.
+    destroyed_plan: bytes | None
+    itself: DatabaseIdentity
+
+
+def remembered() -> Remembered:
+    """One short query."""
+    with _call("SELECT * FROM vault_console()") as cursor:
+        row = cursor.fetchone()
+    console = None if row[0] is None else DatabaseIdentity(*row[:4])
+    plan = None if row[7] is None else bytes(row[7])
+    return Remembered(console, row[4], row[5], row[6], plan, DatabaseIdentity(*row[8:]))
+
+
+def tell() -> None:
+    """The vault remembers what is committed in the console now. Raises AnotherConsole."""
+    with _call("SELECT vault_tell(%s::bigint[], %s)", *_told()):
+        pass
+
+
+def note_console(identity: DatabaseIdentity, *, again: bool = False) -> None:
+    """From now on the vault serves this console. ``again``: the vault itself was restored."""
+    with _call("SELECT vault_note_console(%s::bigint[], %s)", [*identity], again):
+        pass
+
+
+def marks(*, below: int, most: int) -> list[tuple[int, uuid.UUID, datetime.datetime]]:
+    """(sequence, event, when) of what the vault was told of the console it serves, newest first."""
+    with _call("SELECT * FROM vault_marks(%s, %s)", below, most) as cursor:
+        return list(cursor.fetchall())
+
+
+def events_fetched(since: datetime.datetime) -> list[tuple[uuid.UUID, list[uuid.UUID]]]:
+    """(event, subjects) of every fetch since, as the vault itself wrote them."""
+    with _call("SELECT event, subjects FROM vault_events_fetched(%s)", since) as cursor:
+        return list(cursor.fetchall())
+
+
+def subjects_made(since: datetime.datetime) -> list[uuid.UUID]:
+    """Whose keys, any of them, were made since."""
+    with _call("SELECT subject FROM vault_subjects_made(%s)", since) as cursor:
+        return [row[0] for row in cursor.fetchall()]
 
 
 def status(subjects: Sequence[uuid.UUID]) -> list[KeyStatus]:

@@ -14,6 +14,7 @@ from retention.services.rules import NoRules
 class Command(ConsoleCommand):
     """Counts by reason. Exit status 0 also when something is left: every reason may be a good one."""
 
+    while_restored = True
     help = "Show what is past its retention rule and still there, by reason, with the oldest date."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
