@@ -69,7 +69,7 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
         act.record_each(Event.SHOWN_MASKED, ids[:MOST_HITS])
     if not ids and names and not seconds:
         raise SecondFactNeeded
-    return Found(masked_hits(ids[:MOST_HITS], event=event) if ids else [], len(ids) > MOST_HITS)
+    return Found(masked_hits(ids[:MOST_HITS], event=event, actor=actor) if ids else [], len(ids) > MOST_HITS)
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:

@@ -10,9 +10,10 @@ from django.utils import timezone
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed
-from access_control.vault.ring import KeyRing, keys_for
+from access_control.vault.ring import KeyRing
 from members import normal_forms
 from members.events import Event
 from members.intake import COUNTRY_OF
@@ -21,6 +22,7 @@ from members.models import Addressee, Case, ContactPoint, IdentityTry, Member
 from members.services.cases import lock_case, mark_contested
 from members.services.grants import open_grants
 
+WORK = "members.work_case"
 TRIES_A_DAY = 3
 # Two facts that agree, and none that disagrees, identify a caller.
 FACTS_NEEDED = 2
@@ -93,17 +95,16 @@ def check_identity(case: Case, *, said: Mapping[str, str], actor: Staff, reason:
         raise TooFewFacts
     day = timezone.localdate(now)
     with acting(actor, reason=reason, case=case.pk) as act:
-        case = lock_case(case.pk, actor=actor)
+        # Every try of a member waits here for the one before it, so tries are counted one at a time.
+        case = lock_case(case.pk, actor=actor, ending_grants=True)
         if case.identified_at:
             raise AlreadyIdentified
-        # Every try of a member waits here for the one before it, so tries are counted one at a time.
-        Member.objects.select_for_update(no_key=True).get(pk=member.pk)
         ordinal = IdentityTry.objects.filter(member=member, day=day).count() + 1
         if ordinal > TRIES_A_DAY:
             raise TriesUsedUp
         event = act.record(Event.IDENTITY_CHECKED, subject=member.pk, purpose=Purpose.IDENTITY, count=ordinal)
         try:
-            with keys_for([member.pk], _CATEGORIES, event=event) as ring:
+            with opening(actor, WORK, subjects=[member.pk], categories=_CATEGORIES, event=event) as ring:
                 matches = _compare(member, facts, ring)
         except Destroyed:
             # Nothing is left to compare with; the try is spent and says no match.

@@ -3,11 +3,10 @@
 import uuid
 from collections.abc import Sequence
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
@@ -35,11 +34,10 @@ def place_legal_hold(member: Member, *, ground: str, actor: Staff, reason: str =
 
     Raises AlreadyOnHold, NothingLeft, PermissionDenied.
     """
-    if not policies.can(actor, "retention.place_legalhold"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
+        policies.hold(actor, "retention.place_legalhold")
         # A destruction of this member holds the row: the hold waits for it, and then finds what it has left.
-        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
+        member = locks.change_one(Member, member.pk)
         if LegalHold.objects.filter(member=member, ground=ground, lifted_at=None).exists():
             raise AlreadyOnHold
         if not store.left([member.pk]):
@@ -60,11 +58,10 @@ def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_
 
     Raises AlreadyLifted, PermissionDenied.
     """
-    if not policies.can(actor, "retention.place_legalhold"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
-        member = Member.objects.select_for_update(no_key=True).get(pk=hold.member_id)
-        hold = LegalHold.objects.select_for_update(no_key=True).get(pk=hold.pk)
+        policies.hold(actor, "retention.place_legalhold")
+        member = locks.change_one(Member, hold.member_id)
+        hold = locks.change_one(LegalHold, hold.pk)
         if hold.lifted_at is not None:
             raise AlreadyLifted
         hold.lifted_at, hold.lifted_by = timezone.now(), actor
@@ -83,6 +80,6 @@ def thaw(members: Sequence[uuid.UUID]) -> None:
     for member_id in members:
         with transaction.atomic():
             # A hold that is being placed has this row: it is on record when the row is free, or was never placed.
-            member = Member.objects.select_for_update(no_key=True).get(pk=member_id)
+            member = locks.change_one(Member, member_id)
             if not LegalHold.objects.filter(member=member, lifted_at=None).exists():
                 store.freeze(_subjects(member), list(Category), hold=False)

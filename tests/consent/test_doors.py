@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
+from access_control import openings, policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
@@ -22,7 +23,7 @@ from access_control.vault.fields import Sealed
 from consent.events import Event
 from consent.gate import Code, Refused
 from consent.models import Engagement, OurRule, Provision, Recipient, SubjectReference
-from consent.services import doors, notices
+from consent.services import notices
 from consent.services.doors import NothingThere, provide, reveal, use
 from consent.services.notices import MOST_ATTEMPTS, Sent, send_notices
 from members.events import Event as MemberEvent
@@ -99,7 +100,7 @@ def test_the_record_is_there_before_the_vault_is_asked(look, monkeypatch):
     def breaks(*_args, **_kwargs):
         raise CeilingReached
 
-    monkeypatch.setattr(doors, "keys_for", breaks)
+    monkeypatch.setattr(openings, "keys_for", breaks)
     with pytest.raises(CeilingReached):
         look()
     assert newest(Event.REVEALED)
@@ -199,14 +200,14 @@ def test_what_is_not_the_members_is_not_there(look, hanako, identified):
 
 
 def test_access_that_ends_between_the_record_and_the_look_shows_nothing(look, monkeypatch, identified, agent):
-    real, opened = doors.policies.hold_for_reveal, []
+    real, opened = policies.hold, []
 
-    def ends_first(actor, grant):
+    def ends_first(actor, action, **held):
         leave(agent.person, on=factories.TODAY, actor=None)
-        real(actor, grant)
-        opened.append(grant)
+        real(actor, action, **held)
+        opened.append(held)
 
-    monkeypatch.setattr(doors.policies, "hold_for_reveal", ends_first)
+    monkeypatch.setattr(policies, "hold", ends_first)
     with pytest.raises(PermissionDenied):
         look()
     assert opened == []
