@@ -17,7 +17,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from access_control import policies, services, sign_in
+from access_control import locks, policies, services, sign_in
 from access_control.access_models import AccessRequest, SignInLink
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
@@ -162,7 +162,7 @@ def agree(request: AccessRequest, *, actor: Staff) -> Given:
     reason = REASONS[kind]
     with acting(actor, reason=reason) as act:
         _lock_persons(request, actor)
-        policies.hold_role(actor, AGREES)
+        policies.hold(actor, AGREES)
         if actor.person_id in {request.person, request.approval.requester_id}:
             raise OwnRequest
         services.approve(request.approval, actor=actor, reason=reason)
@@ -189,9 +189,10 @@ def refuse(request: AccessRequest, *, actor: Staff) -> None:
 
 
 def _lock_persons(request: AccessRequest, actor: Staff) -> None:
-    """Lock both persons, always in one order, so that two requests about each other's officers cannot block."""
-    concerned = Person.objects.filter(pk__in=[request.person, actor.person_id]).order_by("pk")
-    list(concerned.select_for_update(no_key=True))
+    """Lock both persons and their accounts, in one order: two requests about each other's officers cannot block."""
+    concerned = [request.person, actor.person_id]
+    locks.change(Person.objects.filter(pk__in=concerned))
+    locks.change(Staff.objects.filter(person__in=concerned))
 
 
 def _carry_out(kind: AccessRequest.Kind, request: AccessRequest, act: Act) -> Given:
@@ -303,14 +304,16 @@ def use_link(token: str, *, password: str) -> Staff:
     # Hashing is slow on purpose, so it comes before any row is locked.
     account.set_password(password)
     with acting(account, reason=Reason.OWN_ACCOUNT) as act:
-        if not Person.objects.select_for_update(no_key=True).filter(pk=account.person_id, left_on=None).exists():
-            raise LinkEnded
-        accounts = Staff.objects.select_for_update(no_key=True).filter(pk=account.pk, is_active=True)
-        links = SignInLink.objects.select_for_update().filter(
-            token_hash=_hash_of(token), ended_at=None, expires_at__gt=Now(), staff_epoch=account.epoch
+        people = locks.change(Person.objects.filter(pk=account.person_id, left_on=None))
+        accounts = locks.change(Staff.objects.filter(pk=account.pk, is_active=True, epoch=account.epoch))
+        links = locks.change(
+            SignInLink.objects.filter(
+                token_hash=_hash_of(token), ended_at=None, expires_at__gt=Now(), staff_epoch=account.epoch
+            )
         )
-        if not accounts.filter(epoch=account.epoch).exists() or (link := links.first()) is None:
+        if not (people and accounts and links):
             raise LinkEnded
+        link = links[0]
         link.ended_at, link.used = Now(), True
         link.save(update_fields=["ended_at", "used"])
         account.save(update_fields=["password"])

@@ -17,6 +17,7 @@ from access_control import access_admin, policies, services, sign_in
 from access_control.accounts import actor_of
 from access_control.checks import all_events
 from access_control.codes import Reason
+from access_control.locks import StillUnderWay
 from access_control.models import AccessRequest, Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
 
@@ -110,7 +111,10 @@ class PersonAdmin(ReadOnlyAdmin):
         for person in people:
             # Whoever a colleague has ended meanwhile has left already.
             with contextlib.suppress(services.AlreadyLeft):
-                services.leave(person, on=timezone.localdate(), actor=actor_of(request))
+                try:
+                    services.leave(person, on=timezone.localdate(), actor=actor_of(request))
+                except StillUnderWay as stuck:
+                    messages.warning(request, f"{person.display_name}: {stuck}")
         said = ngettext("%(n)d person's access has ended.", "%(n)d people's access has ended.", len(people))
         messages.success(request, said % {"n": len(people)})
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
+from access_control import locks
 from access_control.codes import Purpose, SubjectKind
 from access_control.copying import copy_rows
 from access_control.ids import new_id
@@ -161,7 +162,7 @@ def acting(
     """
     outer = _under_way.get()
     act = Act(actor, str(reason), case)
-    with transaction.atomic(durable=durable):
+    with locks.in_order(), transaction.atomic(durable=durable):
         act._announce()
         token = _under_way.set(act)
         try:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.codes import Purpose, SubjectKind
 from access_control.history import tracked
 from access_control.ids import new_id
+from access_control.locks import Rank
 from access_control.roles import PERMISSIONS, Role
 from access_control.vault.models import Xid8Field
 
@@ -94,6 +95,7 @@ class Person(models.Model):
     left_on = models.DateField(_("left on"), null=True, blank=True)
 
     history = tracked()
+    lock_rank = Rank.PERSON
 
     class Meta:
         verbose_name = _("person")
@@ -147,6 +149,7 @@ class Staff(AbstractBaseUser):
     last_login = None
 
     history = tracked(excluded=("password",))
+    lock_rank = Rank.ACCOUNT
     objects = StaffManager()
 
     USERNAME_FIELD = "username"

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from access_control import locks
 from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
@@ -114,16 +117,18 @@ def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = 
 def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str = Reason.LEFT) -> Person:
     """The person has left: sessions, grants and approvals of their account are void from now (P8.B2).
 
-    Raises AlreadyLeft.
+    Waits for openings under way. When it returns, the account opens nothing any more. Raises AlreadyLeft; StillUnderWay
+    when one has not ended in time: the departure is on record all the same, and nothing new is opened.
     """
     with acting(actor, reason=reason) as act:
-        person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
+        person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
         # Access ends now also for somebody entered ahead of the first day.
         person.left_on = max(on, person.joined_on)
         person.save(update_fields=["left_on"])
         Staff.objects.filter(person=person).update(is_active=False, epoch=F("epoch") + 1)
+        transaction.on_commit(lambda: locks.wait_for_openings(accounts))
         act.record(Event.PERSON_LEFT, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
 
@@ -139,20 +144,29 @@ def move(
 ) -> Person:
     """The person does other work: what they were granted before is void from now (P8.B2).
 
-    Raises AlreadyLeft, and SecondPersonNeeded when a person alone would give an access class or a role.
+    Waits as :func:`leave` does. Raises AlreadyLeft, StillUnderWay, and SecondPersonNeeded when a person alone would
+    give an access class or a role.
     """
     if access_class or role:
         _require_agreement(actor, agreed)
     with acting(actor, reason=reason) as act:
-        person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
+        person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
         person.access_class = access_class
         person.save(update_fields=["access_class"])
         changes = {"role": role} if role else {}
         Staff.objects.filter(person=person).update(epoch=F("epoch") + 1, **changes)
+        transaction.on_commit(lambda: locks.wait_for_openings(accounts))
         act.record(Event.PERSON_MOVED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
+
+
+def _to_end(person: Person) -> tuple[Person, list[Staff]]:
+    """Person and account, locked for a change that ends access."""
+    with locks.bounded(_("Somebody else is changing this person or account. Nothing was changed; try again.")):
+        person = locks.change_one(Person, person.pk)
+        return person, locks.change(Staff.objects.filter(person=person))
 
 
 def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff | None, reason: str) -> Approval:
@@ -175,7 +189,7 @@ def approve(approval: Approval, *, actor: Staff, reason: str) -> Approval:
     """Agree. The database refuses the requester as approver. Raises NotApprovable."""
     now = timezone.now()
     with acting(actor, reason=reason) as act:
-        approval = Approval.objects.select_for_update(no_key=True).get(pk=approval.pk)
+        approval = locks.change_one(Approval, approval.pk)
         if approval.approved_at or approval.expires_at <= now:
             raise NotApprovable
         approval.approver, approval.approver_epoch, approval.approved_at = actor.person, actor.epoch, now

@@ -22,6 +22,7 @@ from access_control.admin import ReadOnlyAdmin
 from access_control.checks import all_events
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.locks import StillUnderWay
 from access_control.models import LedgerEvent, Staff
 from access_control.roles import PERMISSIONS
 from members.events import Event
@@ -74,7 +75,7 @@ def names_of_granted(cases: Iterable[Case], actor: Staff) -> dict[uuid.UUID, str
         return {}
     with acting(actor, reason=Reason.DAILY_WORK) as act:
         names = masked_names(members.values(), act=act)
-    return {case: names[member] for case, member in members.items()}
+    return {case: names[member] for case, member in members.items() if member in names}
 
 
 @admin.register(Case)
@@ -138,7 +139,6 @@ class CaseAdmin(ReadOnlyAdmin):
             if page.granted:
                 with acting(page.actor, reason=Reason.DAILY_WORK, case=case.pk) as act:
                     # A revocation waits for the page, or the page shows nothing.
-                    policies.hold(page.actor, "members.view_member", case.member, case=case)
                     page.shown = masked_member(case.member, act=act)
         return page
 
@@ -173,6 +173,9 @@ class CaseAdmin(ReadOnlyAdmin):
             redirect = True
         except CaseClosed:
             messages.warning(request, _("The case is closed; nothing more happens in it."))
+            redirect = True
+        except StillUnderWay as stuck:
+            messages.warning(request, str(stuck))
             redirect = True
         if redirect:
             return HttpResponseRedirect(reverse("admin:members_case_change", args=[case_id]))

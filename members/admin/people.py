@@ -2,6 +2,8 @@
 
 import datetime
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django import forms
@@ -91,6 +93,15 @@ class OpenForm(forms.Form):
         if day is None or day == timezone.localdate():
             return None
         return timezone.make_aware(datetime.datetime.combine(day, datetime.time.min))
+
+
+@contextmanager
+def _ended_is_not_found() -> Iterator[None]:
+    """A revocation waits for the page under way; one that came before makes it 404."""
+    try:
+        yield
+    except PermissionDenied:
+        raise Http404 from None
 
 
 @admin.register(Member)
@@ -202,20 +213,12 @@ class MemberAdmin(ReadOnlyAdmin):
             raise Http404
         return member
 
-    def _hold(self, request: HttpRequest, member: Member) -> None:
-        """A revocation waits for the page under way; one that came before makes it 404."""
-        try:
-            policies.hold(actor_of(request), "members.view_member", member)
-        except PermissionDenied:
-            raise Http404 from None
-
     def member_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
         """Everything on file, masked, in the policy's order."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
-        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
-            self._hold(request, member)
+        with _ended_is_not_found(), acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             shown = masked_member(member, act=act)
         groups: dict[int, list[Any]] = {}
         for one in shown:
@@ -239,8 +242,7 @@ class MemberAdmin(ReadOnlyAdmin):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
-        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
-            self._hold(request, member)
+        with _ended_is_not_found(), acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             entries = timeline(member, act=act)
         context = {
             **self.admin_site.each_context(request),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.grants import GrantBase
 from access_control.history import tracked
 from access_control.ids import new_id
+from access_control.locks import Rank
 from access_control.models import Staff
 from access_control.roles import PERMISSIONS
 from access_control.vault.fields import SealedField
@@ -97,6 +98,7 @@ class Case(models.Model):
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices, blank=True)
 
     history = tracked()
+    lock_rank = Rank.CASE
     objects = CaseQuerySet.as_manager()
 
     class Meta:

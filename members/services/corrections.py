@@ -6,21 +6,25 @@ old generation holds nothing but the past and can be destroyed when its own due 
 
 import datetime
 import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from access_control import locks
 from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault import seal, store
 from access_control.vault.categories import Category
 from access_control.vault.errors import VaultError
 from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION
-from access_control.vault.ring import KeyRing, add_keys, keys_for
+from access_control.vault.ring import KeyRing, add_keys
 from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import COUNTRY_OF, NewMember
@@ -120,7 +124,10 @@ def ask_correction(
         # The vault has its record of the fetch, so from here on the event stays, whatever comes of the wish.
         failure: Exception | None = None
         try:
-            with keys_for([member.pk], [wanted.category], event=event) as ring, transaction.atomic():
+            with (
+                _opening(actor, case, member, [wanted.category], event=event) as ring,
+                transaction.atomic(),
+            ):
                 if ring.open_sealed(target, field) == value:
                     raise Unchanged
                 generation = correspondence_ring(member.pk, case.pk, ring, event=event)
@@ -136,8 +143,23 @@ def ask_correction(
     return correction
 
 
+def _opening(
+    actor: Staff, case: Case, member: Member, categories: Sequence[int], *, event: uuid.UUID
+) -> AbstractContextManager[KeyRing]:
+    """The member's keys, under the grant that the case gave."""
+    return opening(
+        actor,
+        "members.correct_member",
+        subjects=[member.pk],
+        categories=categories,
+        event=event,
+        targets=[member],
+        case=case,
+    )
+
+
 def _pending(correction: Correction) -> Correction:
-    locked = Correction.objects.select_for_update(no_key=True).get(pk=correction.pk)
+    locked = locks.change_one(Correction, correction.pk)
     if locked.state != Correction.State.ASKED:
         raise AlreadyDecided
     return locked
@@ -155,7 +177,8 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
         correction = _pending(correction)
         item = ITEMS[correction.item]
         event = act.record(Event.CORRECTION_APPLIED, subject=member.pk, items=[correction.item])
-        with keys_for([member.pk], [*DATA_CATEGORIES, Category.CORRESPONDENCE], event=event) as ring:
+        categories = [*DATA_CATEGORIES, Category.CORRESPONDENCE]
+        with _opening(actor, case, member, categories, event=event) as ring:
             before = stored_people([member.pk], ring)[member.pk]
             target, field = _locate(member, item, correction.row)
             old_value = ring.open_sealed(target, field)

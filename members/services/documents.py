@@ -5,12 +5,12 @@ import datetime
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import Staff
 from members.events import Event
-from members.models import Case, IdentityDocument, Member
+from members.models import Case, IdentityDocument, Member, MemberGrant
 from members.services.cases import CaseClosed
 from members.services.identity import (
     FACTS_NEEDED,
@@ -48,8 +48,6 @@ def confirm_document(
     Kind and date of the document are kept, no number. Raises PermissionDenied, OwnCase, OwnerGone, CaseClosed,
     NobodyToCompare, AlreadyIdentified, EnoughOnFile, ImpossibleDate.
     """
-    if not policies.can(actor, "members.confirm_document"):
-        raise PermissionDenied
     if kind not in IdentityDocument.Kind.values:
         raise ValueError("No such kind of document.")
     if not OLDEST <= issued_on <= today():
@@ -57,8 +55,10 @@ def confirm_document(
     if case.member is None:
         raise NobodyToCompare
     with acting(actor, reason=reason, case=case.pk) as act:
-        member = Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
-        case = Case.objects.select_for_update(no_key=True, of=("self",)).select_related("owner__person").get(pk=case.pk)
+        policies.hold(actor, "members.confirm_document")
+        locks.change(MemberGrant.objects.filter(case=case, ended_at=None))
+        member = locks.change_one(Member, case.member.pk)
+        case = locks.change_one(Case, case.pk)
         _require_confirmable(case, actor)
         document = IdentityDocument.objects.create(
             case=case, member=member, kind=kind, issued_on=issued_on, confirmed_by=actor, at=timezone.now()

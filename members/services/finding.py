@@ -90,7 +90,7 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
         raise FindBudgetSpent(free_at, by_name=search.by_name)
     if not ids and search.name_alone:
         raise SecondFactNeeded
-    return Found(masked_hits(ids[:MOST_HITS], event=event) if ids and event else [], len(ids) > MOST_HITS)
+    return Found(masked_hits(ids[:MOST_HITS], event=event, actor=actor) if ids and event else [], len(ids) > MOST_HITS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,12 +15,14 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from access_control import locks
 from access_control.codes import Purpose, Reason
 from access_control.ledger import Act, acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed, NoKey, SealBroken
-from access_control.vault.ring import KeyRing, keys_for
+from access_control.vault.ring import KeyRing
 from members import normal_forms
 from members.events import Event
 from members.intake import COUNTRY_OF
@@ -29,6 +31,7 @@ from members.models import Addressee, Case, ContactPoint, IdentityTry, Member
 from members.services.cases import lock_case, mark_contested
 from members.services.grants import open_grants
 
+WORK = "members.work_case"
 TRIES_A_DAY = 3
 # Two facts that agree, and none that disagrees, identify a caller.
 FACTS_NEEDED = 2
@@ -153,8 +156,8 @@ def check_identity(case: Case, *, said: Mapping[str, str], actor: Staff, reason:
         raise TooFewFacts
     with acting(actor, reason=reason, case=case.pk) as act:
         # Every try of a member waits here for the one before it, so tries are counted one at a time.
-        member = Member.objects.select_for_update(no_key=True).get(pk=case.member.pk)
-        case = lock_case(case.pk, actor=actor)
+        case = lock_case(case.pk, actor=actor, ending_grants=True)
+        member = locks.change_one(Member, case.member_id)
         if case.identified_at:
             raise AlreadyIdentified
         answer, left = _try(case, member, facts, act)
@@ -180,7 +183,7 @@ def _try(case: Case, member: Member, facts: Mapping[str, str], act: Act) -> tupl
     if spent >= TRIES_A_DAY:
         raise TriesUsedUp
     event = act.record(Event.IDENTITY_CHECKED, subject=member.pk, purpose=Purpose.IDENTITY, count=spent + 1)
-    answer, said = _answer(case, member, facts, event)
+    answer, said = _answer(case, member, facts, event, act)
     if answer not in {Answer.MATCH, Answer.NO_MATCH}:
         return answer, TRIES_A_DAY - spent
     _count(case, facts, day=day, ordinal=spent + 1, passed=answer is Answer.MATCH, said=said, act=act)
@@ -192,11 +195,12 @@ def _try(case: Case, member: Member, facts: Mapping[str, str], act: Act) -> tupl
     return answer, TRIES_A_DAY - spent - 1
 
 
-def _answer(case: Case, member: Member, facts: Mapping[str, str], event: uuid.UUID) -> tuple[Answer, bytes]:
+def _answer(case: Case, member: Member, facts: Mapping[str, str], event: uuid.UUID, act: Act) -> tuple[Answer, bytes]:
     """The answer, and the hash of what was said. Only what a fact needs is opened."""
     told = "\n".join([str(case.pk), *(f"{name} {value}" for name, value in sorted(facts.items()))])
     try:
-        with keys_for([member.pk], {FACTS[name] for name in facts}, event=event) as ring:
+        categories = {FACTS[name] for name in facts}
+        with opening(act.actor, WORK, subjects=[member.pk], categories=categories, event=event) as ring:
             said = ring.keyed_hash(member.pk, FACTS[min(facts)], told)
             if IdentityTry.objects.filter(case=case, said=said).exists():
                 return Answer.SAID_BEFORE, said

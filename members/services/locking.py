@@ -10,6 +10,7 @@ import dataclasses
 import uuid
 from collections.abc import Sequence
 
+from access_control import locks
 from access_control.vault import store
 from members.models import Case, Member
 from members.services.registration import DATA_CATEGORIES
@@ -37,7 +38,7 @@ def lock_member(member_id: uuid.UUID) -> LockedMember:
 
     Waits for a destruction of this member that is under way, whether or not the purger has lost the row's lock.
     """
-    member = Member.objects.select_for_update(no_key=True).get(pk=member_id)
+    member = locks.change_one(Member, member_id)
     return LockedMember(member, store.lock_living(subjects_of(member)))
 
 

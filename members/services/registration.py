@@ -16,11 +16,12 @@ from django.db import connection
 from access_control.copying import copy_rows
 from access_control.ids import new_id
 from access_control.ledger import Act
+from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
 from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
-from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring, require_own_keyring
+from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
 from access_control.vault.store import Lookup
 from members.events import Event
@@ -115,7 +116,8 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
             first_at.setdefault(subject, position)
     if known:
         event = act.record(Event.COMPARED, count=len(known))
-        with keys_for(known, DATA_CATEGORIES, event=event) as ring:
+        action = "members.import_member"
+        with opening(act.actor, action, subjects=known, categories=DATA_CATEGORIES, event=event) as ring:
             stored = stored_people(list(known), ring)
         for position, subject in enumerate(subjects):
             if subject in known:

@@ -16,18 +16,23 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from access_control import locks, policies
 from access_control.copying import copy_rows
 from access_control.ledger import Act
 from access_control.models import Entity
+from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import Category
-from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
+from access_control.vault.ring import KeyRing, add_keys, require_own_keyring
 from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import NewTransaction
 from members.lookups import number_probe
 from members.models import Member, Transaction, fiscal_year
 
+IMPORT = "members.import_transaction"
+# For whom nothing is fetched, nothing is recorded.
+NOTHING = uuid.UUID(int=0)
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
 UNKNOWN_MEMBER, DESTROYED_MEMBER, DESTROYED_YEAR = "unknown_member", "destroyed", "destroyed_year"
 _SEALED = ("order", "goods", "amount", "name", "address")
@@ -53,13 +58,16 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     is changed: unchanged, or in conflict.
     """
     require_own_keyring()
+    policies.hold(act.actor, IMPORT)
     refs = _keys_of(news, lock=True)
     living, destroyed = _standing({ref for ref in refs if ref is not None})
     refused = _refused(news, refs, destroyed)
     results: list[Registered] = []
     fresh: list[tuple[KeyRef, NewTransaction]] = []
-    with new_ring() as ring:
-        on_file = _on_file(ring, living, act=act)
+    members = {ref.subject for ref in living}
+    event = act.record(Event.TRANSACTIONS_COMPARED, count=len(members)) if members else NOTHING
+    with opening(act.actor, IMPORT, subjects=members, categories=[Category.STATUTORY], event=event) as ring:
+        on_file = _on_file(ring, living)
         for position, (ref, new) in enumerate(zip(refs, news, strict=True)):
             if ref is None or position in refused:
                 results.append(refused[position])
@@ -116,9 +124,8 @@ def _keys_of(news: Sequence[NewTransaction], *, lock: bool) -> list[KeyRef | Non
     probes = [number_probe(new.number) for new in news]
     owner_of = store.owners(sorted(set(probes)))
     held = Member.objects.filter(pk__in=owner_of.values()).exclude(state=Member.State.DESTROYED)
-    if lock:
-        held = held.select_for_update(no_key=True)
-    entity_of = dict(held.order_by("pk").values_list("pk", "entity"))
+    held = held.only("entity")
+    entity_of = {member.pk: member.entity_id for member in (locks.change(held) if lock else held.order_by("pk"))}
     first_month = dict(Entity.objects.values_list("code", "fiscal_year_starts"))
 
     def key(subject: uuid.UUID | None, new: NewTransaction) -> KeyRef | None:
@@ -141,13 +148,9 @@ def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], dict[KeyRef, dat
     }
 
 
-def _on_file(ring: KeyRing, living: Collection[KeyRef], *, act: Act) -> dict[tuple[KeyRef, str], Any]:
-    """Order numbers on file under the ``living`` keys → their rows. One fetch, recorded; none for new keys only."""
+def _on_file(ring: KeyRing, living: Collection[KeyRef]) -> dict[tuple[KeyRef, str], Any]:
+    """Order numbers on file under the ``living`` keys, which are on the ring → their rows."""
     members = {ref.subject for ref in living}
-    if not members:
-        return {}
-    event = act.record(Event.TRANSACTIONS_COMPARED, count=len(members))
-    add_fetched(ring, members, [Category.STATUTORY], event=event)
     rows = Transaction.objects.filter(member__in=members, fiscal_year__in={ref.generation for ref in living})
     keyed = ((KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year), row) for row in rows)
     return {(ref, ring.open_sealed(row, "order")): row for ref, row in keyed if ref in living}

@@ -3,11 +3,10 @@
 import uuid
 from collections.abc import Sequence
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Reason
 from access_control.ids import new_id
 from access_control.ledger import acting
@@ -37,9 +36,8 @@ def place_legal_hold(member: Member, *, ground: str, actor: Staff, reason: str =
 
     Raises AlreadyOnHold, NothingLeft, PermissionDenied.
     """
-    if not policies.can(actor, "retention.place_legalhold"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
+        policies.hold(actor, "retention.place_legalhold")
         # The hold waits for a destruction of this member, and then finds what it has left.
         locked = lock_member(member.pk)
         member = locked.member
@@ -62,11 +60,10 @@ def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_
 
     Raises AlreadyLifted, PermissionDenied.
     """
-    if not policies.can(actor, "retention.place_legalhold"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
-        member = Member.objects.select_for_update(no_key=True).get(pk=hold.member_id)
-        hold = LegalHold.objects.select_for_update(no_key=True).get(pk=hold.pk)
+        policies.hold(actor, "retention.place_legalhold")
+        member = locks.change_one(Member, hold.member_id)
+        hold = locks.change_one(LegalHold, hold.pk)
         if hold.lifted_at is not None:
             raise AlreadyLifted
         hold.lifted_at, hold.lifted_by = timezone.now(), actor
@@ -88,7 +85,7 @@ def thaw(members: Sequence[uuid.UUID], *, actor: Staff | None = None, reason: st
     for member_id in members:
         with acting(actor, reason=reason) as act:
             # A hold that is being placed has this row: it is on record when the row is free, or was never placed.
-            member = Member.objects.select_for_update(no_key=True).get(pk=member_id)
+            member = locks.change_one(Member, member_id)
             if _may_thaw(member) and (keys := store.freeze(subjects_of(member), list(Category), hold=False)):
                 act.record(Event.KEYS_THAWED, subject=member.pk, count=keys)
                 thawed += 1

@@ -2,11 +2,10 @@
 
 import hashlib
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import F
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Approval, Staff
@@ -37,11 +36,10 @@ def withdraw_plan(plan: Plan, *, actor: Staff, reason: str = Reason.PLAN_WRONG) 
 
     Raises AlreadyBegun, AlreadyOver, PermissionDenied.
     """
-    if not policies.can(actor, "retention.approve_plan"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
+        policies.hold(actor, "retention.approve_plan")
         # A run spends the approval before it is on record: one of the two waits here for the other.
-        approval = Approval.objects.select_for_update(no_key=True).get(pk=plan.approval_id)
+        approval = locks.change_one(Approval, plan.approval_id)
         if PlanEnd.objects.filter(plan=plan).exists():
             raise AlreadyOver
         if Run.objects.filter(plan=plan).exists():
@@ -61,10 +59,9 @@ def abandon_run(plan: Plan, *, actor: Staff, reason: str = Reason.CANNOT_GO_ON) 
     Nothing more is destroyed by it. The next ``run_purge`` certifies what was, by the fences, with the journal or, when
     that is lost, without. Raises NotBegun, AlreadyOver, SamePerson, NotApprovable, PermissionDenied.
     """
-    if not policies.can(actor, "retention.approve_plan"):
-        raise PermissionDenied
     payload = hashlib.sha256(b"abandon_run " + bytes(plan.payload_hash)).digest()
     with acting(actor, reason=reason) as act:
+        policies.hold(actor, "retention.approve_plan")
         run = Run.objects.filter(plan=plan).first()
         if PlanEnd.objects.filter(plan=plan).exists() or (run is not None and run.finished_at is not None):
             raise AlreadyOver

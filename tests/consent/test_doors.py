@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from access_control import openings, policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
@@ -24,7 +25,7 @@ from access_control.vault.fields import Sealed
 from consent.events import Event
 from consent.gate import Code, Refused
 from consent.models import Engagement, OurRule, Provision, Recipient, SubjectReference
-from consent.services import doors, notices
+from consent.services import notices
 from consent.services.doors import NothingThere, provide, reveal, use
 from consent.services.notices import MOST_ATTEMPTS, Sent, send_notices
 from members.events import Event as MemberEvent
@@ -101,7 +102,7 @@ def test_the_record_is_there_before_the_vault_is_asked(look, monkeypatch):
     def breaks(*_args, **_kwargs):
         raise CeilingReached
 
-    monkeypatch.setattr(doors, "keys_for", breaks)
+    monkeypatch.setattr(openings, "keys_for", breaks)
     with pytest.raises(CeilingReached):
         look()
     assert newest(Event.REVEALED)
@@ -201,14 +202,14 @@ def test_what_is_not_the_members_is_not_there(look, hanako, identified):
 
 
 def test_access_that_ends_between_the_record_and_the_look_shows_nothing(look, monkeypatch, identified, agent):
-    real, opened = doors.policies.hold_for_reveal, []
+    real, opened = policies.hold, []
 
-    def ends_first(actor, grant):
+    def ends_first(actor, action, **held):
         leave(agent.person, on=factories.TODAY, actor=None)
-        real(actor, grant)
-        opened.append(grant)
+        real(actor, action, **held)
+        opened.append(held)
 
-    monkeypatch.setattr(doors.policies, "hold_for_reveal", ends_first)
+    monkeypatch.setattr(policies, "hold", ends_first)
     with pytest.raises(PermissionDenied):
         look()
     assert opened == []
@@ -270,7 +271,7 @@ def no_key(*_args, **_kwargs):
 
 def test_a_use_that_the_vault_refuses_is_recorded_all_the_same(hanako, mail, monkeypatch):
     """Number 31: the event of a use stays when the vault fails, since the vault may have its record of the fetch."""
-    monkeypatch.setattr(doors, "keys_for", no_key)
+    monkeypatch.setattr(openings, "keys_for", no_key)
     with pytest.raises(CeilingReached):
         use(hanako, mail, "value", item="contact.email", row=mail.pk, purpose=Purpose.NOTICE, reason=Reason.SCHEDULED)
     assert newest(Event.USED).subject == hanako.pk
@@ -279,7 +280,7 @@ def test_a_use_that_the_vault_refuses_is_recorded_all_the_same(hanako, mail, mon
 @contextlib.contextmanager
 def locked_while_opened(monkeypatch, as_role, member):
     """Inside, each opening notes whether another session could take the member's row at that moment."""
-    real, could = doors.keys_for, []
+    real, could = openings.keys_for, []
 
     def looks(*args, **kwargs):
         with as_role("app") as cursor:
@@ -291,7 +292,7 @@ def locked_while_opened(monkeypatch, as_role, member):
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(doors, "keys_for", looks)
+        patch.setattr(openings, "keys_for", looks)
         yield could
 
 
