@@ -174,7 +174,8 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         """What waits comes first."""
         waiting = Exists(AccessRequest.objects.waiting().filter(pk=OuterRef("pk")))
         requests: QuerySet[Any] = super().get_queryset(request)
-        return requests.annotate(waits=waiting).order_by("-waits", "-approval__requested_at")
+        first: QuerySet[Any] = requests.annotate(waits=waiting).order_by("-waits", "-approval__requested_at")
+        return first
 
     def get_urls(self) -> list[Any]:
         """The list, and one page for each request."""

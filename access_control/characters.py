@@ -107,6 +107,7 @@ def refuse_strange_characters(text: str, *, lines: bool = False) -> None:
 def character_name(character: str) -> str:
     """``U+202E RIGHT-TO-LEFT OVERRIDE``."""
     code = ord(character)
+    name: str | None
     if code < len(_CONTROL_NAMES):
         name = _CONTROL_NAMES[code]
     else:

@@ -100,7 +100,7 @@ def queue(now: datetime.datetime) -> Queue:
 
     Passed over are plans that were approved, or withdrawn, within the last ``REMEMBERED`` and cannot be run.
     """
-    plans = with_state(Plan.objects.all(), now).order_by("made_at")
+    plans: QuerySet[Any] = with_state(Plan.objects.all(), now).order_by("made_at")
     begun = list(plans.filter(run__isnull=False, run__finished_at=None))
     begun.sort(key=lambda plan: state_of(plan) != PlanState.GIVEN_UP)
     recent = plans.filter(run=None, approval__expires_at__gt=now - REMEMBERED)

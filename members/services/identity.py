@@ -247,6 +247,8 @@ def _count(
     case: Case, facts: Mapping[str, str], *, day: datetime.date, ordinal: int, passed: bool, said: bytes, act: Act
 ) -> None:
     """The try is on record. Raises TriesUsedUp when another one took its place."""
+    assert case.member_id is not None
+    assert act.actor is not None
     try:
         with transaction.atomic():
             IdentityTry.objects.create(
