@@ -250,13 +250,15 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)
         mine, elsewhere = ended_elsewhere([item for item in items if item.ref.subject in locked])
+        due: list[Item] = []
+        spared: dict[Parked.Reason, list[Item]] = {}
         if PlanEnd.objects.filter(plan=plan).exists():
-            due, spared = [], {Parked.Reason.GIVEN_UP: mine} if mine else {}
+            spared = {Parked.Reason.GIVEN_UP: mine} if mine else {}
         elif _stands(plan):
             # By the rules of the day on which it happens: what was lengthened since the plan was made is kept.
             due, spared = still_due(plan, mine, rules_on(max(plan.as_of, timezone.localdate())))
         else:
-            due, spared = [], {Parked.Reason.APPROVAL_LAPSED: mine} if mine else {}
+            spared = {Parked.Reason.APPROVAL_LAPSED: mine} if mine else {}
         if elsewhere:
             spared[Parked.Reason.ENDED_ELSEWHERE] = elsewhere
         for why, left_out in spared.items():
