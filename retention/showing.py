@@ -103,12 +103,18 @@ def queue(now: datetime.datetime) -> Queue:
     plans: QuerySet[Any] = with_state(Plan.objects.all(), now).order_by("made_at")
     begun = list(plans.filter(run__isnull=False, run__finished_at=None))
     begun.sort(key=lambda plan: state_of(plan) != PlanState.GIVEN_UP)
-    recent = plans.filter(run=None, approval__expires_at__gt=now - REMEMBERED)
-    void = Q(state__in=[PlanState.EXPIRED, PlanState.VOID], approval__approved_at__isnull=False)
+    others = list(plans.filter(run=None, approval__expires_at__gt=now - REMEMBERED))
     return Queue(
-        next=[*begun, *plans.filter(run=None, state=PlanState.APPROVED)],
-        passed_over=list(recent.filter(void | Q(state=PlanState.WITHDRAWN))),
+        next=[*begun, *(plan for plan in others if state_of(plan) == PlanState.APPROVED)],
+        passed_over=[plan for plan in others if _cannot_run(plan)],
     )
+
+
+def _cannot_run(plan: Plan) -> bool:
+    """Whether somebody expects the plan to be run, and it is not: it was approved in vain, or withdrawn."""
+    state = state_of(plan)
+    in_vain = state in {PlanState.EXPIRED, PlanState.VOID} and plan.approval.approved_at is not None
+    return in_vain or state == PlanState.WITHDRAWN
 
 
 # What is due, and what is left out.

@@ -252,6 +252,8 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)
         mine, elsewhere = ended_elsewhere([item for item in items if item.ref.subject in locked])
+        due: list[Item] = []
+        spared: dict[Parked.Reason, list[Item]] = {}
         if PlanEnd.objects.filter(plan=plan).exists():
             spared = {Parked.Reason.GIVEN_UP: mine} if mine else {}
         elif _stands(plan):
