@@ -13,7 +13,9 @@ class AccessControlConfig(AppConfig):
 
     def ready(self) -> None:
         """Register checks, and lay the console database's privileges and triggers after every migrate."""
-        from access_control import checks, sql
+        from access_control import checks, incidents, sql
+        from access_control.vault import ring
 
         checks.register_all()
+        ring.note_broken = incidents.note_broken_seal
         post_migrate.connect(sql.lay_after_migrate, dispatch_uid="access_control.sql")

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from access_control.events import Event
 from access_control.history import history_of
 from access_control.models import Staff
 from access_control.sql import OWN_APPS
@@ -21,6 +22,7 @@ from access_control.vault.roles import role_names
 
 log = logging.getLogger("console.controls")
 MOST_ROWS = 100
+INCIDENTS_SHOWN = datetime.timedelta(days=30)
 # The companies that manage personal information, or help to, in the words of the policy (P12).
 NAMED_ENTITIES = ("sg", "kr", "jp")
 
@@ -141,6 +143,15 @@ def _writable_records(now: datetime.datetime) -> Measured:
     )
 
 
+def _broken_seals(now: datetime.datetime) -> Measured:
+    """Whose value did not open, and which item, within ``INCIDENTS_SHOWN``; each once."""
+    return queried(
+        "SELECT DISTINCT subject || ' ' || array_to_string(items, ', ') FROM access_control_ledgerevent"
+        " WHERE event = %s AND at > %s ORDER BY 1",
+        [Event.SEAL_BROKEN, now - INCIDENTS_SHOWN],
+    )
+
+
 def _outside_the_classes(now: datetime.datetime) -> Measured:
     return counted(Staff.objects.filter(is_active=True, person__access_class=""), name="username")
 
@@ -164,6 +175,14 @@ CONTROLS = (
         _writable_records,
         why=_("PostgreSQL itself is asked: the application may add to records, and change or remove none."),
         rows_are=_("tables"),
+    ),
+    Control(
+        "P8_A1",
+        "broken_seals",
+        _("values that did not open in the last 30 days"),
+        _broken_seals,
+        why=_("A sealed value that does not open was altered or moved, or lost its key; each is an incident."),
+        rows_are=_("member or case, and item"),
     ),
     Control(
         "P8_A1",

@@ -44,8 +44,8 @@ def import_members(
                 result.unchanged += 1
             else:
                 result.rejected += 1
-                reason = "Another member has this login ID, or this member number is on file with other data."
-                rejects.add(line, [Fault(_row_field(name), "conflict", reason) for name in registered.fields])
+                code, reason = _WHY_NOT[registered.outcome]
+                rejects.add(line, [Fault(_row_field(name), code, reason) for name in registered.fields])
         progress(len(chunk))
         chunk.clear()
 
@@ -66,6 +66,18 @@ def import_members(
             flush()
     flush()
     return result
+
+
+_WHY_NOT = {
+    registration.CONFLICT: (
+        "conflict",
+        "Another member has this login ID, or this member number is on file with other data.",
+    ),
+    registration.BROKEN: (
+        "broken_seal",
+        "A value on file of this member cannot be opened, so nothing was compared. Tell the privacy officer.",
+    ),
+}
 
 
 def _row_field(name: str) -> str:

@@ -15,9 +15,14 @@ CHUNK = 1_000
 _CONFLICT = "This order number is on file with other data."
 _REFUSED = {
     transactions.UNKNOWN_MEMBER: "No member has this member number.",
+    transactions.BROKEN_SEAL: "A record on file cannot be opened, so nothing was compared. Tell the privacy officer.",
     transactions.DESTROYED_YEAR: "The member's records of this fiscal year were destroyed; none is added to them.",
 }
-_FIELD_OF = {transactions.UNKNOWN_MEMBER: "member_number", transactions.DESTROYED_YEAR: "ordered_on"}
+_FIELD_OF = {
+    transactions.UNKNOWN_MEMBER: "member_number",
+    transactions.BROKEN_SEAL: "order",
+    transactions.DESTROYED_YEAR: "ordered_on",
+}
 
 
 def import_transactions(

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.utils import timezone
 
 from access_control import policies
@@ -125,7 +124,7 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
     if not decision.allowed:
         raise Refused(decision)
     # 2. Look again under locks, fetch, open, end.
-    with transaction.atomic():
+    with acting(actor, reason=Reason.DAILY_WORK, case=case.pk):
         policies.hold_for_reveal(actor, grant)
         with keys_for([member.pk], [item.category], event=event) as ring:
             text = ring.open_sealed(target, field)
@@ -219,25 +218,27 @@ def provide(
         if decision.allowed:
             reference, _created = SubjectReference.objects.get_or_create(member=member, recipient=recipient)
             event = act.record(Event.PROVIDED, subject=member.pk, items=items, purpose=purpose)
-            provision = Provision.objects.create(
-                reference=reference,
-                items=items,
-                purpose=purpose,
-                basis=basis,
-                engagement=engagement,
-                case=case,
-                actor=actor,
-                at=now,
-                batch=batch or new_id(),
-            )
             try:
                 with keys_for([member.pk], {item.category for *_rest, item in located}, event=event) as ring:
                     values = {
                         (row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located
                     }
-                handed = Handed(provision.pk, reference.reference, values)
             except VaultError as error:
+                # The vault has its record of the fetch, so the event stays; nothing was provided.
                 failure = error
+            else:
+                provision = Provision.objects.create(
+                    reference=reference,
+                    items=items,
+                    purpose=purpose,
+                    basis=basis,
+                    engagement=engagement,
+                    case=case,
+                    actor=actor,
+                    at=now,
+                    batch=batch or new_id(),
+                )
+                handed = Handed(provision.pk, reference.reference, values)
         else:
             _refuse(act, Event.PROVISION_REFUSED, member, items[0], purpose, decision)
     if failure is not None:

@@ -13,7 +13,6 @@ import datetime
 import uuid
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -67,7 +66,7 @@ def reveal_record(record: Transaction, *, reason: str, actor: Staff) -> Revealed
     if not allowed:
         raise Refused(Decision(Code.OTHER_ROLE))
     # 2. Look again under locks, fetch, open, end.
-    with transaction.atomic():
+    with acting(actor, reason=reason):
         policies.hold_role(actor, REVEAL, record.member, record)
         with keys_for([record.member_id], categories_of(Transaction), event=event) as ring:
             texts = [ring.open_sealed(record, name) for name in names]

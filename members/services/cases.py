@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from access_control import policies
 from access_control.codes import Reason, SubjectKind
 from access_control.ledger import Act, acting
 from access_control.models import Staff
 from access_control.vault.categories import Category, generation_of_case
+from access_control.vault.errors import NoKey, SealBroken
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring
 from access_control.vault.seal import KeyRef
 from members import normal_forms
@@ -154,7 +156,15 @@ def read_notes(case: Case, *, actor: Staff) -> list[tuple[CaseNote, str]]:
     with acting(actor, reason=Reason.DAILY_WORK, case=case.pk) as act:
         event = act.record(Event.NOTES_READ, subject=case.member_id, count=len(notes))
     with keys_for({note.subject_id for note in notes}, [Category.CORRESPONDENCE], event=event) as ring:
-        return [(note, ring.open_sealed(note, "text")) for note in notes]
+        return [(note, _text_of(note, ring)) for note in notes]
+
+
+def _text_of(note: CaseNote, ring: KeyRing) -> str:
+    """What the note says, or that it cannot be opened: the others are read all the same."""
+    try:
+        return ring.open_sealed(note, "text")
+    except (SealBroken, NoKey):
+        return gettext("This note cannot be opened. It is recorded as an incident; tell the privacy officer.")
 
 
 def mark_contested(case: Case, *, act: Act, now: datetime.datetime) -> None:

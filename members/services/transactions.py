@@ -20,6 +20,7 @@ from access_control.ledger import Act
 from access_control.models import Entity
 from access_control.vault import store
 from access_control.vault.categories import Category
+from access_control.vault.errors import SealBroken
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
 from members.events import Event
@@ -28,7 +29,7 @@ from members.lookups import number_probe
 from members.models import Member, Transaction, fiscal_year
 
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
-UNKNOWN_MEMBER, DESTROYED_YEAR = "unknown_member", "destroyed_year"
+UNKNOWN_MEMBER, DESTROYED_YEAR, BROKEN_SEAL = "unknown_member", "destroyed_year", "broken_seal"
 _SEALED = ("order", "goods", "amount", "name", "address")
 _COMPARED = ("ordered_on", "goods", "amount", "name", "address")
 
@@ -53,19 +54,20 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     results: list[Registered] = []
     fresh: list[tuple[KeyRef, NewTransaction]] = []
     with new_ring() as ring:
-        on_file = _on_file(ring, living, act=act)
+        on_file, broken = _on_file(ring, living, act=act)
         for ref, new in zip(refs, news, strict=True):
             if ref is None:
                 results.append(Registered(UNKNOWN_MEMBER))
             elif ref in destroyed:
                 results.append(Registered(DESTROYED_YEAR))
+            elif ref in broken:
+                results.append(Registered(BROKEN_SEAL))
             elif (there := on_file.get((ref, new.order))) is None:
                 results.append(Registered(CREATED))
                 fresh.append((ref, new))
                 on_file[ref, new.order] = new
             else:
-                differing = _differences(ring, there, new)
-                results.append(Registered(CONFLICT if differing else UNCHANGED, differing))
+                results.append(_compared(ring, there, new))
         if fresh:
             add_keys(ring, sorted({ref for ref, _new in fresh} - living))
             _enter(ring, fresh)
@@ -100,16 +102,39 @@ def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], set[KeyRef]]:
     return {state.ref for state in states if state.alive}, {state.ref for state in states if not state.alive}
 
 
-def _on_file(ring: KeyRing, living: Collection[KeyRef], *, act: Act) -> dict[tuple[KeyRef, str], Any]:
-    """Order numbers on file under the ``living`` keys → their rows. One fetch, recorded; none for new keys only."""
+def _on_file(
+    ring: KeyRing, living: Collection[KeyRef], *, act: Act
+) -> tuple[dict[tuple[KeyRef, str], Any], set[KeyRef]]:
+    """Order numbers on file under the ``living`` keys → their rows; and the keys of which a number does not open.
+
+    One fetch, recorded; none for new keys only.
+    """
     members = {ref.subject for ref in living}
     if not members:
-        return {}
+        return {}, set()
     event = act.record(Event.TRANSACTIONS_COMPARED, count=len(members))
     add_fetched(ring, members, [Category.STATUTORY], event=event)
     rows = Transaction.objects.filter(member__in=members, fiscal_year__in={ref.generation for ref in living})
-    keyed = ((KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year), row) for row in rows)
-    return {(ref, ring.open_sealed(row, "order")): row for ref, row in keyed if ref in living}
+    on_file: dict[tuple[KeyRef, str], Any] = {}
+    broken: set[KeyRef] = set()
+    for row in rows:
+        ref = KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year)
+        if ref not in living:
+            continue
+        try:
+            on_file[ref, ring.open_sealed(row, "order")] = row
+        except SealBroken:
+            # Any order of that year might be this one.
+            broken.add(ref)
+    return on_file, broken
+
+
+def _compared(ring: KeyRing, there: Any, new: NewTransaction) -> Registered:
+    try:
+        differing = _differences(ring, there, new)
+    except SealBroken:
+        return Registered(BROKEN_SEAL)
+    return Registered(CONFLICT if differing else UNCHANGED, differing)
 
 
 def _differences(ring: KeyRing, there: Any, new: NewTransaction) -> tuple[str, ...]:
