@@ -23,6 +23,7 @@ from access_control.vault.roles import role_names
 log = logging.getLogger("console.controls")
 MOST_ROWS = 100
 SIGN_IN_WINDOW = datetime.timedelta(days=30)
+INCIDENTS_SHOWN = datetime.timedelta(days=30)
 # The companies that manage personal information, or help to, in the words of the policy (P12).
 NAMED_ENTITIES = ("sg", "kr", "jp")
 
@@ -143,6 +144,15 @@ def _writable_records(now: datetime.datetime) -> Measured:
     )
 
 
+def _broken_seals(now: datetime.datetime) -> Measured:
+    """Whose value did not open, and which item, within ``INCIDENTS_SHOWN``; each once."""
+    return queried(
+        "SELECT DISTINCT subject || ' ' || array_to_string(items, ', ') FROM access_control_ledgerevent"
+        " WHERE event = %s AND at > %s ORDER BY 1",
+        [Event.SEAL_BROKEN, now - INCIDENTS_SHOWN],
+    )
+
+
 def _outside_the_classes(now: datetime.datetime) -> Measured:
     return counted(Staff.objects.filter(is_active=True, person__access_class=""), name="username")
 
@@ -218,6 +228,14 @@ CONTROLS = (
         tally=True,
         why=_("Every wrong password for an account is in the ledger."),
         rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_A1",
+        "broken_seals",
+        _("values that did not open in the last 30 days"),
+        _broken_seals,
+        why=_("A sealed value that does not open was altered or moved, or lost its key; each is an incident."),
+        rows_are=_("member or case, and item"),
     ),
     Control(
         "P8_A1",

@@ -22,6 +22,7 @@ class Event(models.TextChoices):
     LINK_USED = "account:link_used", _("password set by one-time link")
     GRANT_OPENED = "grant:opened", _("access granted")
     GRANT_ENDED = "grant:ended", _("access ended")
+    SEAL_BROKEN = "seal:broken", _("a seal did not open (incident)")
     APPROVAL_ASKED = "approval:asked", _("approval asked for")
     APPROVAL_GIVEN = "approval:given", _("approval given")
     APPROVAL_USED = "approval:used", _("approval used")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from access_control import locks
+from access_control import incidents, locks
 from access_control.codes import Purpose, SubjectKind
 from access_control.copying import copy_rows
 from access_control.ids import new_id
@@ -162,12 +162,22 @@ def acting(
     """
     outer = _under_way.get()
     act = Act(actor, str(reason), case)
-    with locks.in_order(), transaction.atomic(durable=durable):
-        act._announce()
-        token = _under_way.set(act)
-        try:
-            yield act
-        finally:
-            _under_way.reset(token)
-        if outer is not None:
-            outer._announce()
+    try:
+        with locks.in_order(), transaction.atomic(durable=durable):
+            act._announce()
+            token = _under_way.set(act)
+            try:
+                yield act
+            finally:
+                _under_way.reset(token)
+            if outer is not None:
+                outer._announce()
+    finally:
+        # An incident is on record also where the act was rolled back because of it.
+        if outer is None:
+            incidents.record_noted(act)
+
+
+def under_way() -> Act | None:
+    """The act in whose block this is called."""
+    return _under_way.get()

@@ -294,6 +294,17 @@ vars().update(env.email_url_config(EMAIL_URL) if EMAIL_URL else {"EMAIL_BACKEND"
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="privacy@marketplace.example")
 
+# Who writes to the members of each entity's site; NOTICE_SENDERS is JSON of this shape.
+_MADE_UP_SENDERS = {
+    "jp": {"site": "マーケットプレイス日本", "window": "お客様センター", "telephone": "0120-000-000"},
+    "kr": {"site": "마켓플레이스 코리아", "window": "Customer centre", "telephone": "+82 2 0000 0000"},
+    "sg": {"site": "Marketplace Singapore", "window": "Customer centre", "telephone": "+65 6000 0000"},
+}
+NOTICE_SENDERS = env.json(
+    "NOTICE_SENDERS",
+    default={code: {**sender, "mail": DEFAULT_FROM_EMAIL} for code, sender in _MADE_UP_SENDERS.items()},
+)
+
 # Jobs live in each app's jobs.py; ids only in arguments.
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 

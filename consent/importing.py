@@ -70,6 +70,8 @@ def _faults(registered: Registration) -> list[Fault]:
     """Why a row did not go in, in the words of the rejects file."""
     if registered.outcome == registration.DESTROYED:
         reason = f"The member was destroyed on {day_of(registered.destroyed_at)}; a file does not bring it back."
+    elif registered.outcome == registration.BROKEN:
+        reason = "A value on file of this member cannot be opened, so nothing was compared. Tell the privacy officer."
     else:
         reason = "Another member has this login ID, or this member number is on file with other data."
     return [Fault(_row_field(name), registered.outcome, reason) for name in registered.fields]

@@ -17,11 +17,13 @@ _REFUSED = {
     transactions.UNKNOWN_MEMBER: "No member has this member number.",
     transactions.DESTROYED_MEMBER: "The member was destroyed on {day}; a file brings back nothing of it.",
     transactions.DESTROYED_YEAR: "The records of this fiscal year were destroyed on {day}; none is added to them.",
+    transactions.BROKEN_SEAL: "A record on file cannot be opened, so nothing was compared. Tell the privacy officer.",
 }
 _FIELD_OF = {
     transactions.UNKNOWN_MEMBER: "member_number",
     transactions.DESTROYED_MEMBER: "member_number",
     transactions.DESTROYED_YEAR: "ordered_on",
+    transactions.BROKEN_SEAL: "order",
 }
 
 

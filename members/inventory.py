@@ -172,7 +172,7 @@ CLEAR: dict[str, str] = {
     "members.Notice.item": "an item code",
     "members.Notice.about": "an item code",
     "members.Notice.language": "a language code",
-    "members.Notice.failure": "an error class name, never a server's reply",
+    "members.Notice.failure": "a code or an error class name, never a server's reply",
     "members.IdentityTry.offered": "codes of the facts asked for, never what was said",
     "members.IdentityTry.matched": "codes of the facts that matched: all of those compared, or none",
     "members.IdentityTry.said": "a hash that only the member's key can make again",

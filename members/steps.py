@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control import policies
 from access_control.codes import Reason
 from access_control.models import LedgerEvent, Staff
+from access_control.vault.errors import VaultError
 from members.events import Event
 from members.forms import CarefulForm
 from members.inventory import ITEMS
@@ -35,6 +36,7 @@ from members.services.corrections import (
 )
 from members.showing import Shown
 
+_SEALED_SHUT = _("A value of the member cannot be opened, so nothing was changed. Tell the privacy officer.")
 DONE, NOW, LATER = "is-done", "is-now", "is-later"
 
 
@@ -182,6 +184,8 @@ class CorrectionStep(Step):
                 form.add_error("target", _("A correction of this item is pending already."))
             except ImmutableItem:
                 form.add_error("target", _("Name, ID and the like cannot be corrected (clause 5)."))
+            except VaultError:
+                form.add_error(None, _SEALED_SHUT)
             except NoSuchItem:
                 form.add_error("target", _("The member has no such item any more. Load the page again."))
             else:
@@ -207,6 +211,8 @@ class CorrectionStep(Step):
             apply_correction(correction, actor=page.actor)
         except AlreadyDecided:
             messages.warning(page.request, _("This correction was decided before."))
+        except VaultError:
+            messages.error(page.request, _SEALED_SHUT)
         else:
             messages.success(page.request, _("Corrected. The suspension is over, and notices are on their way."))
         return True
@@ -264,10 +270,24 @@ class TellStep(Step):
     def context(self, page: CasePage) -> dict[str, Any]:
         """The notices of this case."""
         return {
-            "notices": list(page.case.notices.all()),
+            "notices": [_explained(notice) for notice in page.case.notices.all()],
             "decided": decision(page.case) is not None,
             "undecided": _UNDECIDED[Case.Kind(page.case.kind)],
         }
+
+
+def _explained(notice: Notice) -> Notice:
+    """The notice, with why it did not go out, and what to do, in words."""
+    if notice.failure == "not_mailable":
+        why = _("No mail server can take this address. Tell the member another way.")
+    elif notice.failure.startswith("smtp_5"):
+        why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
+    elif notice.state == Notice.State.FAILED:
+        why = _("It could not be sent (%(code)s). Tell the member another way.")
+    else:
+        why = "%(code)s"
+    notice.why = why % {"code": notice.failure.removeprefix("smtp_")}  # type: ignore[attr-defined]
+    return notice
 
 
 class CloseForm(forms.Form):

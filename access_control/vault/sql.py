@@ -22,10 +22,7 @@ DO $$ BEGIN
                 AND pg_get_function_result(oid) NOT LIKE '%ended_lines%') THEN
     DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
   END IF;
-  IF EXISTS (SELECT FROM pg_proc WHERE proname = 'vault_refuse_lookups_of_destroyed'
-                AND 'categories' = ANY (proargnames)) THEN
-    DROP FUNCTION vault_refuse_lookups_of_destroyed(uuid[], smallint[]);
-  END IF;
+  DROP FUNCTION IF EXISTS vault_refuse_lookups_of_destroyed(uuid[], smallint[]);
 END $$;
 -- Those that were not told anything of the console: beside the newer ones, a call could mean either.
 DROP FUNCTION IF EXISTS vault_fetch(uuid[], smallint[], uuid, uuid);
@@ -62,8 +59,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT i.id, i.restore_epoch FROM public.vault_installation i
 $$;
 
--- One fetch, or one destruction, at a time adds up the last hour: two at once would each overlook the other. The lock
--- goes with the caller's transaction, which is when its record can be seen.
+-- Two fetches, or destructions, at once would each overlook in the last hour what the other spends.
 CREATE OR REPLACE FUNCTION vault_count_alone(kind integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -76,8 +72,8 @@ END $$;
 -- Which categories a field of lookups rests on: this table, and nobody's word.
 CREATE OR REPLACE FUNCTION vault_lookup_fields() RETURNS TABLE (field smallint, category smallint, joined smallint)
 LANGUAGE sql IMMUTABLE ROWS 7 SET search_path = pg_catalog, pg_temp AS $$
-  SELECT * FROM (VALUES (1::smallint, 1::smallint, NULL::smallint), (2, 1, NULL), (3, 2, NULL), (4, 2, NULL),
-                        (5, 1, 5), (6, 1, 3), (7, 1, 2)) AS known (field, category, joined)
+  VALUES (1::smallint, 1::smallint, NULL::smallint), (2, 1, NULL), (3, 2, NULL), (4, 2, NULL), (5, 1, 5), (6, 1, 3),
+         (7, 1, 2)
 $$;
 
 CREATE OR REPLACE FUNCTION vault_fetch(
@@ -122,13 +118,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made integer;
 BEGIN
-  -- Before the first keyring was announced there is none to compare with.
   IF EXISTS (SELECT FROM public.vault_keyringcheck)
      AND NOT EXISTS (SELECT FROM public.vault_keyringcheck c WHERE c.id = under AND c.id > 0) THEN
     RAISE EXCEPTION 'nobody announced the keyring key %', under USING ERRCODE = 'CV011';
   END IF;
-  -- A generation far above the newest would leave no room for those after it. A case's (6) is half its id, and nothing
-  -- comes after it; a year of books (7) is a year.
+  -- One far above the newest would leave no room for those after it. Nothing comes after a case's (6), half an id.
   IF EXISTS (SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
               WHERE n.category = 7 AND n.generation > 2200
                  OR n.category < 6 AND n.generation > 10 AND NOT EXISTS (

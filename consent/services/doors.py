@@ -127,16 +127,19 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
         raise Refused(decision)
     assert grant is not None
     # 2. Look again under locks, fetch, open, end.
-    with opening(
-        actor,
-        REVEAL,
-        subjects=[member.pk],
-        categories=[item.category],
-        event=event,
-        targets=[member],
-        rows=[member],
-        pk=grant.pk,
-    ) as ring:
+    with (
+        acting(actor, reason=Reason.DAILY_WORK, case=case.pk),
+        opening(
+            actor,
+            REVEAL,
+            subjects=[member.pk],
+            categories=[item.category],
+            event=event,
+            targets=[member],
+            rows=[member],
+            pk=grant.pk,
+        ) as ring,
+    ):
         text = ring.open_sealed(target, field)
     return Revealed(text, item, row, field, event, timezone.now(), Purpose(purpose))
 
@@ -229,26 +232,28 @@ def provide(
         if decision.allowed:
             reference, _created = SubjectReference.objects.get_or_create(member=member, recipient=recipient)
             event = act.record(Event.PROVIDED, subject=member.pk, items=items, purpose=purpose)
-            provision = Provision.objects.create(
-                reference=reference,
-                items=items,
-                purpose=purpose,
-                basis=basis,
-                engagement=engagement,
-                case=case,
-                actor=actor,
-                at=now,
-                batch=batch or new_id(),
-            )
             try:
                 categories = {item.category for *_rest, item in located}
                 with opening(actor, None, subjects=[member.pk], categories=categories, event=event) as ring:
                     values = {
                         (row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located
                     }
-                handed = Handed(provision.pk, reference.reference, values)
             except VaultError as error:
+                # The vault has its record of the fetch, so the event stays; nothing was provided.
                 failure = error
+            else:
+                provision = Provision.objects.create(
+                    reference=reference,
+                    items=items,
+                    purpose=purpose,
+                    basis=basis,
+                    engagement=engagement,
+                    case=case,
+                    actor=actor,
+                    at=now,
+                    batch=batch or new_id(),
+                )
+                handed = Handed(provision.pk, reference.reference, values)
         else:
             _refuse(act, Event.PROVISION_REFUSED, member, items[0], purpose, decision)
     if failure is not None:

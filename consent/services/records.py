@@ -68,6 +68,9 @@ def reveal_record(record: Transaction, *, reason: str, actor: Staff) -> Revealed
         raise Refused(Decision(Code.OTHER_ROLE))
     # 2. Look again under locks, fetch, open, end.
     kept, categories = [record.member, record], categories_of(Transaction)
-    with opening(actor, REVEAL, subjects=[record.member_id], categories=categories, event=event, rows=kept) as ring:
+    with (
+        acting(actor, reason=reason),
+        opening(actor, REVEAL, subjects=[record.member_id], categories=categories, event=event, rows=kept) as ring,
+    ):
         texts = [ring.open_sealed(record, name) for name in names]
     return RevealedRecord(tuple(zip(items, texts, strict=True)), event, timezone.now(), Reason(reason))

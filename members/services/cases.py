@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from access_control import locks, policies
 from access_control.characters import refuse_strange_characters
@@ -17,6 +17,7 @@ from access_control.ledger import Act, acting
 from access_control.models import Staff
 from access_control.openings import opening
 from access_control.vault.categories import Category, generation_of_case
+from access_control.vault.errors import NoKey, SealBroken
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring
 from access_control.vault.seal import KeyRef
 from members import normal_forms
@@ -234,12 +235,20 @@ def _opened_notes(
     about = [case.member] if case.member is not None and case.member_id in subjects else []
     action = "members.view_member" if about else "members.work_case"
     by: dict[str, Any] = {"case": case} if about else {}
-    with locks.in_order(), transaction.atomic():
+    with acting(actor, reason=Reason.DAILY_WORK, case=case.pk):
         policies.hold(actor, action, targets=about, **by)
         _open_and_mine(case, actor=actor)
         words = [Category.CORRESPONDENCE]
         with opening(actor, action, subjects=subjects, categories=words, event=event, targets=about, **by) as ring:
-            return [(note, ring.open_sealed(note, "text")) for note in notes]
+            return [(note, _text_of(note, ring)) for note in notes]
+
+
+def _text_of(note: CaseNote, ring: KeyRing) -> str:
+    """What the note says, or that it cannot be opened: the others are read all the same."""
+    try:
+        return ring.open_sealed(note, "text")
+    except (SealBroken, NoKey):
+        return gettext("This note cannot be opened. It is recorded as an incident; tell the privacy officer.")
 
 
 def mark_contested(case: Case, *, act: Act, now: datetime.datetime) -> None:

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -19,6 +19,7 @@ from access_control.ledger import Act
 from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
+from access_control.vault.errors import SealBroken
 from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
@@ -36,7 +37,7 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
-CREATED, UNCHANGED, CONFLICT, DESTROYED = "created", "unchanged", "conflict", "destroyed"
+CREATED, UNCHANGED, CONFLICT, BROKEN, DESTROYED = "created", "unchanged", "conflict", "broken", "destroyed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Registration:
     """What became of one new member: created, unchanged, or in conflict (``fields`` differ or are taken).
 
     Or refused, because the member of this number was destroyed, ``destroyed_at``.
+    Broken: a value on file does not open, so nothing was compared.
     """
 
     outcome: str
@@ -52,8 +54,13 @@ class Registration:
     destroyed_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
-def stored_people(member_ids: Sequence[uuid.UUID], ring: KeyRing) -> dict[uuid.UUID, NewMember]:
-    """The members as they stand, in clear, opened on ``ring`` (which holds all data categories)."""
+def stored_people(
+    member_ids: Sequence[uuid.UUID], ring: KeyRing, *, skip_broken: bool = False
+) -> dict[uuid.UUID, NewMember]:
+    """The members as they stand, in clear, opened on ``ring`` (which holds all data categories).
+
+    Raises SealBroken; with ``skip_broken``, a member of whom a value does not open is left out.
+    """
     rows: dict[type[Any], dict[uuid.UUID, list[Any]]] = {
         model: defaultdict(list) for model in (ContactPoint, Addressee, PaymentMeans)
     }
@@ -62,29 +69,34 @@ def stored_people(member_ids: Sequence[uuid.UUID], ring: KeyRing) -> dict[uuid.U
             by_member[row.member_id].append(row)
     found = {}
     for member in Member.objects.filter(pk__in=member_ids):
-        contacts = (
-            NewContact(row.kind, ring.open_sealed(row, "value"), row.well_formed)
-            for row in rows[ContactPoint][member.pk]
-        )
-        addressees = (
-            NewAddressee(*(ring.open_sealed(row, n) for n in ("name", "kana", "postcode", "address", "phone")))
-            for row in rows[Addressee][member.pk]
-        )
-        means = (
-            NewPaymentMeans(row.kind, *(ring.open_sealed(row, name) for name in _PAYMENT_COLUMNS))
-            for row in rows[PaymentMeans][member.pk]
-        )
-        found[member.pk] = NewMember(
-            number=ring.open_sealed(member, "number"),
-            entity=member.entity_id,
-            joined_on=member.joined_on,
-            last_used_on=member.last_used_on,
-            contacts=tuple(sorted(contacts)),
-            addressees=tuple(sorted(addressees)),
-            payment_means=tuple(sorted(means)),
-            **{name: ring.open_sealed(member, name) for name in _SEALED_TEXTS},
-        )
+        try:
+            found[member.pk] = _stored_person(member, {model: of[member.pk] for model, of in rows.items()}, ring)
+        except SealBroken:
+            if not skip_broken:
+                raise
     return found
+
+
+def _stored_person(member: Member, rows: Mapping[type[Any], Sequence[Any]], ring: KeyRing) -> NewMember:
+    contacts = (NewContact(row.kind, ring.open_sealed(row, "value"), row.well_formed) for row in rows[ContactPoint])
+    addressees = (
+        NewAddressee(*(ring.open_sealed(row, n) for n in ("name", "kana", "postcode", "address", "phone")))
+        for row in rows[Addressee]
+    )
+    means = (
+        NewPaymentMeans(row.kind, *(ring.open_sealed(row, name) for name in _PAYMENT_COLUMNS))
+        for row in rows[PaymentMeans]
+    )
+    return NewMember(
+        number=ring.open_sealed(member, "number"),
+        entity=member.entity_id,
+        joined_on=member.joined_on,
+        last_used_on=member.last_used_on,
+        contacts=tuple(sorted(contacts)),
+        addressees=tuple(sorted(addressees)),
+        payment_means=tuple(sorted(means)),
+        **{name: ring.open_sealed(member, name) for name in _SEALED_TEXTS},
+    )
 
 
 _PAYMENT_COLUMNS = ("token", "brand", "expiry", "last_four", "bank", "branch", "holder", "phone")
@@ -118,10 +130,14 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
         event = act.record(Event.COMPARED, count=len(known))
         action = "members.import_member"
         with opening(act.actor, action, subjects=known, categories=DATA_CATEGORIES, event=event) as ring:
-            stored = stored_people(list(known), ring)
+            stored = stored_people(list(known), ring, skip_broken=True)
         for position, subject in enumerate(subjects):
             if subject in known:
-                results[position] = _compared(subject, stored[subject], news[position])
+                results[position] = (
+                    _compared(subject, stored[subject], news[position])
+                    if subject in stored
+                    else Registration(BROKEN, subject, ("number",))
+                )
     twins = {p: first_at[s] for p, s in enumerate(subjects) if s in first_at and first_at[s] != p}
 
     # 2. Login IDs name one member only; who comes second is in conflict.

@@ -23,6 +23,7 @@ from access_control.models import Entity
 from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import Category
+from access_control.vault.errors import SealBroken
 from access_control.vault.ring import KeyRing, add_keys, require_own_keyring
 from access_control.vault.seal import KeyRef
 from members.events import Event
@@ -34,7 +35,8 @@ IMPORT = "members.import_transaction"
 # For whom nothing is fetched, nothing is recorded.
 NOTHING = uuid.UUID(int=0)
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
-UNKNOWN_MEMBER, DESTROYED_MEMBER, DESTROYED_YEAR = "unknown_member", "destroyed", "destroyed_year"
+UNKNOWN_MEMBER, DESTROYED_MEMBER = "unknown_member", "destroyed"
+DESTROYED_YEAR, BROKEN_SEAL = "destroyed_year", "broken_seal"
 _SEALED = ("order", "goods", "amount", "name", "address")
 _COMPARED = ("ordered_on", "goods", "amount", "name", "address")
 
@@ -67,17 +69,18 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     members = {ref.subject for ref in living}
     event = act.record(Event.TRANSACTIONS_COMPARED, count=len(members)) if members else NOTHING
     with opening(act.actor, IMPORT, subjects=members, categories=[Category.STATUTORY], event=event) as ring:
-        on_file = _on_file(ring, living)
+        on_file, broken = _on_file(ring, living)
         for position, (ref, new) in enumerate(zip(refs, news, strict=True)):
             if ref is None or position in refused:
                 results.append(refused[position])
+            elif ref in broken:
+                results.append(Registered(BROKEN_SEAL))
             elif (there := on_file.get((ref, new.order))) is None:
                 results.append(Registered(CREATED))
                 fresh.append((ref, new))
                 on_file[ref, new.order] = new
             else:
-                differing = _differences(ring, there, new)
-                results.append(Registered(CONFLICT if differing else UNCHANGED, differing))
+                results.append(_compared(ring, there, new))
         if fresh:
             add_keys(ring, sorted({ref for ref, _new in fresh} - living))
             _enter(ring, fresh)
@@ -148,12 +151,30 @@ def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], dict[KeyRef, dat
     }
 
 
-def _on_file(ring: KeyRing, living: Collection[KeyRef]) -> dict[tuple[KeyRef, str], Any]:
-    """Order numbers on file under the ``living`` keys, which are on the ring → their rows."""
+def _on_file(ring: KeyRing, living: Collection[KeyRef]) -> tuple[dict[tuple[KeyRef, str], Any], set[KeyRef]]:
+    """Order numbers on file under the ``living`` keys, on the ring → their rows; and keys of which one is broken."""
     members = {ref.subject for ref in living}
     rows = Transaction.objects.filter(member__in=members, fiscal_year__in={ref.generation for ref in living})
-    keyed = ((KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year), row) for row in rows)
-    return {(ref, ring.open_sealed(row, "order")): row for ref, row in keyed if ref in living}
+    on_file: dict[tuple[KeyRef, str], Any] = {}
+    broken: set[KeyRef] = set()
+    for row in rows:
+        ref = KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year)
+        if ref not in living:
+            continue
+        try:
+            on_file[ref, ring.open_sealed(row, "order")] = row
+        except SealBroken:
+            # Any order of that year might be this one.
+            broken.add(ref)
+    return on_file, broken
+
+
+def _compared(ring: KeyRing, there: Any, new: NewTransaction) -> Registered:
+    try:
+        differing = _differences(ring, there, new)
+    except SealBroken:
+        return Registered(BROKEN_SEAL)
+    return Registered(CONFLICT if differing else UNCHANGED, differing)
 
 
 def _differences(ring: KeyRing, there: Any, new: NewTransaction) -> tuple[str, ...]:
