@@ -278,6 +278,7 @@ class TellStep(Step):
 
 def _explained(notice: Notice) -> Notice:
     """The notice, with why it did not go out, and what to do, in words."""
+    why: Any
     if notice.failure == "not_mailable":
         why = _("No mail server can take this address. Tell the member another way.")
     elif notice.failure.startswith("smtp_5"):

@@ -246,8 +246,6 @@ def _name_of(error: DatabaseError) -> str:
 def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, patient: bool) -> list[Item]:
     """One transaction. Returns the items of rows that somebody else holds."""
     intent, short = None, False
-    due: list[Item] = []
-    spared: dict[Parked.Reason, list[Item]] = {}
     with acting(None, reason=Reason.RETENTION_ENDED) as act:
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)

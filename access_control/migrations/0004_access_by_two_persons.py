@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('access_control', '0002_roles_and_fiscal_years'),
+        ('access_control', '0003_accepted_restores'),
     ]
 
     operations = [

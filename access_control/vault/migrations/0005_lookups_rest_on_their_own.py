@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('vault', '0002_fences_by_subject'),
+        ('vault', '0004_tombstones'),
     ]
 
     operations = [

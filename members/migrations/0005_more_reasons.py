@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0002_ending_and_transactions'),
+        ('members', '0004_reason_of_a_number'),
     ]
 
     operations = [

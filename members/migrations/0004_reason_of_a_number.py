@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('members', '0004_identity_checks'),
+        ('members', '0003_identity_checks'),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """What stays of a destroyed member's number, and for how long."""
 
-    dependencies = [("vault", "0002_fences_by_subject")]
+    dependencies = [("vault", "0003_what_a_restore_cannot_forget")]
 
     operations = [
         migrations.CreateModel(
