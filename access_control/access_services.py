@@ -40,7 +40,7 @@ REASONS = {
     AccessRequest.Kind.HIRE: Reason.HIRED,
     AccessRequest.Kind.ACCOUNT: Reason.HIRED,
     AccessRequest.Kind.MOVE: Reason.MOVED,
-    AccessRequest.Kind.LINK: Reason.LOCKED_OUT,
+    AccessRequest.Kind.LINK: Reason.OWN_ACCOUNT,
 }
 
 

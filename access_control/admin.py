@@ -173,9 +173,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What waits comes first."""
         waiting = Exists(AccessRequest.objects.waiting().filter(pk=OuterRef("pk")))
-        requests: QuerySet[Any] = super().get_queryset(request)
-        first: QuerySet[Any] = requests.annotate(waits=waiting).order_by("-waits", "-approval__requested_at")
-        return first
+        seen = super().get_queryset(request).annotate(waits=waiting)
+        waiting_first: QuerySet[Any] = seen.order_by("-waits", "-approval__requested_at")
+        return waiting_first
 
     def get_urls(self) -> list[Any]:
         """The list, and one page for each request."""

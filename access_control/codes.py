@@ -50,7 +50,6 @@ class Reason(models.TextChoices):
     SIGNED_IN = "signed_in", _("signed in")
     SIGN_IN_FAILED = "sign_in_failed", _("sign-in failed")
     OWN_ACCOUNT = "own_account", _("own account")
-    LOCKED_OUT = "locked_out", _("the owner of the account cannot sign in any more")
     RETENTION_ENDED = "retention_ended", _("the retention period is over")
     LEGAL_HOLD = "legal_hold", _("the data is evidence")
     HOLD_LIFTED = "hold_lifted", _("the data is evidence no longer")

@@ -142,7 +142,7 @@ def unlock(account: Staff, *, actor: Staff) -> None:
     """The owner of ``account`` may try again at once. Raises PermissionDenied."""
     if not policies.can(actor, "access_control.change_staff"):
         raise PermissionDenied
-    with acting(actor, reason=Reason.LOCKED_OUT) as act:
+    with acting(actor, reason=Reason.OWN_ACCOUNT) as act:
         forgive(account.username)
         act.record(Event.SIGN_IN_UNLOCKED, subject=account.person_id, subject_kind=SubjectKind.STAFF)
 
