@@ -48,12 +48,12 @@ from retention.showing import (
     is_over,
     left_out_of,
     lines_of_page,
-    overlaps_of,
     parked_of,
     progress_of,
     state_of,
     with_state,
 )
+from retention.waiting import overlaps_of
 from retention.words import BADGES, LEFT_OUT, PARKED, PlanState
 
 COMMAND = ".venv/bin/python manage.py"

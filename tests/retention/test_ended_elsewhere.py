@@ -16,7 +16,7 @@ from retention.models import Certificate, CertificateLine, Parked, Plan
 from retention.papers import certificate_pdf
 from retention.points import Point
 from retention.services.planning import approve_plan, make_plan
-from retention.showing import overlaps_of
+from retention.waiting import overlaps_of
 from tests import factories
 from tests.retention.conftest import approved, as_, ended, run, verify
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from access_control.management.console import REFUSED, ConsoleCommand
 from retention.management.progress import find_plan
 from retention.services.planning import NotApprovable, SamePerson, approve_plan
-from retention.showing import overlaps_of
+from retention.waiting import overlaps_of
 
 
 class Command(ConsoleCommand):

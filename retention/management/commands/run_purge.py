@@ -15,7 +15,8 @@ from retention.management.progress import find_plan, progress_bar
 from retention.models import Plan
 from retention.services.planning import FutureDay
 from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, run_plan
-from retention.showing import queue, state_of
+from retention.showing import state_of
+from retention.waiting import queue
 from retention.words import PlanState
 
 
@@ -51,10 +52,10 @@ class Command(ConsoleCommand):
             outcome: Outcome | None = self._run(find_plan(plan))
         else:
             outcome = self._run_next(passed_over)
-        faults = any(one["why"] in _OF_THE_PLAN for one in passed_over)
+        faults = any(one["why"] == "journal" for one in passed_over)
         lines = [f"Passed over: plan {one['plan']}, {_WHY[one['why']]}." for one in passed_over]
         if outcome is None:
-            summary: dict[str, Any] = {"plan": None, "destroyed": 0, "parked": 0, "ended_elsewhere": 0, "seconds": 0.0}
+            summary: dict[str, Any] = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
             lines.append("No approved plan waits.")
         else:
             summary = {
@@ -65,7 +66,9 @@ class Command(ConsoleCommand):
                 "seconds": round(outcome.seconds, 3),
             }
             lines.append(_text(outcome))
-        self.answer(summary | {"passed_over": passed_over}, "\n".join(lines), as_json=json)
+        if passed_over:
+            summary["passed_over"] = passed_over
+        self.answer(summary, "\n".join(lines), as_json=json)
         if faults or (outcome is not None and outcome.parked):
             sys.exit(REFUSED)
 
