@@ -141,7 +141,7 @@ class BodyLimitMiddleware:
             if len(body) > most:
                 return self._refused(request, most)
             request.META["CONTENT_LENGTH"] = str(len(body))
-            request._stream = io.BytesIO(body)  # type: ignore[attr-defined]
+            request._stream = io.BytesIO(body)
         return self.get_response(request)
 
     @staticmethod

@@ -255,7 +255,7 @@ class CorrectionStep(Step):
                 # The answer is believed nowhere near a means of payment; the page that says so does not repeat it.
                 form = CorrectionForm({"target": form.data["target"]}, shown=page.shown)
                 form.errors["value"] = form.error_class(
-                    [_("Nothing that looks like a card number is stored beside a means of payment.")]
+                    [str(_("Nothing that looks like a card number is stored beside a means of payment."))]
                 )
             except Unchanged:
                 form.add_error("value", _("This is the value on file already."))

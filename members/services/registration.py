@@ -18,12 +18,13 @@ from access_control.ledger import Act
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
 from access_control.vault.fields import SealedField
-from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
+from access_control.vault.lookups import NORMAL_FORM_VERSION, VERSIONS, LookupField, Mac, hashing
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
+from members import normal_forms
 from members.events import Event
 from members.intake import NewAddressee, NewContact, NewMember, NewPaymentMeans
-from members.lookups import login_lookup, number_lookup, shared_lookups
+from members.lookups import login_lookup, number_lookup, number_owners, owners, shared_lookups
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
 
 DATA_CATEGORIES = (
@@ -33,6 +34,7 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
+OLDER_VERSIONS = [version for version in VERSIONS if version != NORMAL_FORM_VERSION]
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
 
 
@@ -91,7 +93,9 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     """
     require_own_keyring()
     mac = hashing()
-    claims = [number_lookup(new, new_id(), mac=mac) for new in news]
+    # Whoever has the number by a lookup of an older form keeps it; else one member would become two.
+    known_owners = number_owners([new.number for new in news], OLDER_VERSIONS)
+    claims = [number_lookup(new, owner or new_id(), mac=mac) for new, owner in zip(news, known_owners, strict=True)]
     owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
     subjects = [owner_of[claim.mac] for claim in claims]
     results: dict[int, Registration] = {}
@@ -113,6 +117,13 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
 
     # 2. Login IDs name one member only; who comes second is in conflict.
     fresh = [position for position in range(len(news)) if position not in results and position not in twins]
+    taken = owners(
+        LookupField.LOGIN_ID, normal_forms.login_id, [news[position].login_id for position in fresh], OLDER_VERSIONS
+    )
+    for position, owner in zip(fresh, taken, strict=True):
+        if owner not in {None, subjects[position]}:
+            results[position] = Registration(CONFLICT, subjects[position], ("login_id",))
+    fresh = [position for position in fresh if position not in results]
     logins = {position: login_lookup(news[position], subjects[position], mac=mac) for position in fresh}
     login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
     for position, lookup in logins.items():

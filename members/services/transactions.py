@@ -24,7 +24,7 @@ from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, 
 from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import NewTransaction
-from members.lookups import number_probe
+from members.lookups import number_owners
 from members.models import Member, Transaction, fiscal_year
 
 CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
@@ -79,9 +79,8 @@ def _keys_of(news: Sequence[NewTransaction]) -> list[KeyRef | None]:
 
     The members' rows are held from here on.
     """
-    probes = [number_probe(new.number) for new in news]
-    owner_of = store.owners(sorted(set(probes)))
-    held = Member.objects.filter(pk__in=owner_of.values()).exclude(state=Member.State.DESTROYED)
+    owners = number_owners([new.number for new in news])
+    held = Member.objects.filter(pk__in={owner for owner in owners if owner}).exclude(state=Member.State.DESTROYED)
     entity_of = dict(held.order_by("pk").select_for_update(no_key=True).values_list("pk", "entity"))
     first_month = dict(Entity.objects.values_list("code", "fiscal_year_starts"))
 
@@ -91,7 +90,7 @@ def _keys_of(news: Sequence[NewTransaction]) -> list[KeyRef | None]:
             return None
         return KeyRef(subject, Category.STATUTORY, fiscal_year(new.ordered_on, first_month[entity_of[subject]]))
 
-    return [key(owner_of.get(mac), new) for (_field, mac), new in zip(probes, news, strict=True)]
+    return [key(owner, new) for owner, new in zip(owners, news, strict=True)]
 
 
 def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], set[KeyRef]]:
