@@ -20,6 +20,7 @@ from access_control.codes import Reason
 from access_control.locks import StillUnderWay
 from access_control.models import AccessRequest, Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
+from access_control.references import beginning
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -31,6 +32,16 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     paginator = CappedPaginator
     list_per_page = 50
     actions: Any = ()
+    # Where the list is searched by a reference: its groups of letters.
+    reference_groups: tuple[int, ...] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """A reference is found however it is typed."""
+        if self.reference_groups:
+            search_term = beginning(search_term, self.reference_groups)
+        return super().get_search_results(request, queryset, search_term)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What the viewer may see; closed by default."""

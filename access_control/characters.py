@@ -111,7 +111,8 @@ def character_name(character: str) -> str:
     if code < len(_CONTROL_NAMES):
         name = _CONTROL_NAMES[code]
     else:
-        name = {0x7F: "DELETE", 0x85: "NEXT LINE"}.get(code) or unicodedata.name(character, _unnamed(character))
+        unnamed = {0x7F: "DELETE", 0x85: "NEXT LINE"}.get(code) or _unnamed(character)
+        name = unicodedata.name(character, unnamed)
     return f"U+{code:04X} {name}"
 
 

@@ -11,6 +11,7 @@ class Event(models.TextChoices):
     ENDED = "member:ended", _("membership ended")
     RETURNED = "member:returned", _("membership stands again")
     COMPARED = "member:compared", _("compared at import")
+    LOOKUPS_RENEWED = "member:lookups_renewed", _("lookups made anew")
     FOUND = "member:found", _("searched for a member")
     FIND_REFUSED = "member:find_refused", _("search refused: too many within an hour")
     SHOWN_MASKED = "member:shown_masked", _("masked data shown")

@@ -377,6 +377,29 @@ BEGIN
   ON CONFLICT DO NOTHING;
 END $$;
 
+-- Who still has lookups of an older normal form: the next page of subjects, by their ids.
+CREATE OR REPLACE FUNCTION vault_lookups_outdated(newest smallint, after uuid, most integer)
+RETURNS TABLE (subject uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT l.subject FROM public.vault_lookup l WHERE l.version < newest AND l.subject > after
+   ORDER BY l.subject LIMIT least(most, 1000)
+$$;
+
+-- Lookups of a newer normal form take the place of the older ones of their subjects, all or none. What names one
+-- subject only stays as it is where somebody else has the new form: nobody is lost.
+CREATE OR REPLACE FUNCTION vault_lookups_renew(
+  fields smallint[], newest smallint, macs bytea[], owners uuid[], categories smallint[], joins smallint[],
+  renewed uuid[])
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM public.vault_lookups_add(fields, newest, macs, owners, categories, joins);
+  DELETE FROM public.vault_lookup l
+   WHERE l.subject = ANY (renewed) AND l.version < newest
+     AND (l.field NOT IN (1, 2) OR EXISTS (
+           SELECT FROM public.vault_lookup n
+            WHERE n.subject = l.subject AND n.field = l.field AND n.version = newest));
+END $$;
+
 CREATE OR REPLACE FUNCTION vault_lookups_remove(fields smallint[], macs bytea[], owner_subject uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   DELETE FROM public.vault_lookup l USING unnest(fields, macs) AS n (field, mac)
@@ -492,6 +515,8 @@ MAY_CALL = {
         "vault_claim(smallint[], smallint, bytea[], uuid[], smallint[])",
         "vault_lookups_add(smallint[], smallint, bytea[], uuid[], smallint[], smallint[])",
         "vault_lookups_remove(smallint[], bytea[], uuid)",
+        "vault_lookups_outdated(smallint, uuid, integer)",
+        "vault_lookups_renew(smallint[], smallint, bytea[], uuid[], smallint[], smallint[], uuid[])",
         "vault_find(smallint[], bytea[], integer)",
         "vault_owners(smallint[], bytea[])",
         "vault_tombstones(bytea[])",

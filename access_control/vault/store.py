@@ -389,6 +389,27 @@ def add_lookups(lookups: Sequence[Lookup], *, version: int) -> None:
         pass
 
 
+def outdated_subjects(*, newest: int, after: uuid.UUID, most: int) -> list[uuid.UUID]:
+    """The next subjects behind ``after`` that have lookups of a version before ``newest``: at most 1,000, by id."""
+    with _call("SELECT * FROM vault_lookups_outdated(%s::smallint, %s, %s)", newest, after, most) as cursor:
+        return [row[0] for row in cursor.fetchall()]
+
+
+def renew_lookups(lookups: Sequence[Lookup], *, version: int, subjects: Sequence[uuid.UUID]) -> None:
+    """``lookups``, of ``version``, take the place of every older one of ``subjects``. Raises FenceStands."""
+    with _call(
+        "SELECT vault_lookups_renew(%b::smallint[], %s::smallint, %b, %b, %b::smallint[], %b::smallint[], %b)",
+        [lookup.field for lookup in lookups],
+        version,
+        [lookup.mac for lookup in lookups],
+        [lookup.subject for lookup in lookups],
+        [lookup.category for lookup in lookups],
+        [lookup.joined for lookup in lookups],
+        list(subjects),
+    ):
+        pass
+
+
 def remove_lookups(subject: uuid.UUID, lookups: Sequence[tuple[int, bytes]]) -> None:
     """Take lookups (field, keyed hash) of ``subject`` out."""
     with _call(

@@ -24,6 +24,7 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.locks import StillUnderWay
 from access_control.models import LedgerEvent, Staff
+from access_control.references import CASE
 from access_control.roles import PERMISSIONS
 from members.events import Event
 from members.forms import CarefulForm
@@ -91,6 +92,7 @@ class CaseAdmin(ReadOnlyAdmin):
     list_display_links = ("reference",)
     ordering = ("due_on", "id")
     search_fields = ("reference__startswith",)
+    reference_groups = CASE
     search_help_text = _("Reference (XXXX-XXXX). To find a caller, use Find.")
 
     def get_urls(self) -> list[URLPattern]:

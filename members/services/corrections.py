@@ -29,7 +29,7 @@ from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import COUNTRY_OF, NewMember
 from members.inventory import ITEMS, Item
-from members.lookups import MAILS, shared_lookups
+from members.lookups import MAILS, shared_lookups, shared_probes
 from members.models import DATA_MODELS, Case, ContactPoint, Correction, Member, Notice, Suspension
 from members.services.cases import (
     CaseClosed,
@@ -243,11 +243,10 @@ def _seal_again(
 
 def _move_lookups(member: Member, before: NewMember, after: NewMember) -> None:
     """The member is found by the new value before this commits, and no longer by the old one afterwards."""
-    old = {(lookup.field, lookup.mac): lookup for lookup in shared_lookups(before, member.pk)}
-    new = {(lookup.field, lookup.mac): lookup for lookup in shared_lookups(after, member.pk)}
-    if added := [lookup for key, lookup in new.items() if key not in old]:
+    old, new = shared_probes(before, member.pk), shared_probes(after, member.pk)
+    if added := [one for one in shared_lookups(after, member.pk) if (one.field, one.mac) not in old]:
         store.add_lookups(added, version=NORMAL_FORM_VERSION)
-    if removed := [key for key in old if key not in new]:
+    if removed := sorted(old - new):
         transaction.on_commit(lambda: store.remove_lookups(member.pk, removed))
 
 

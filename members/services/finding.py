@@ -17,12 +17,14 @@ from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent, Staff
 from access_control.vault import store
-from access_control.vault.lookups import LookupField, mac
+from access_control.vault.lookups import VERSIONS, LookupField, hashing
 from access_control.vault.ring import require_own_keyring
 from members import normal_forms
 from members.events import Event
 from members.intake import COUNTRY_OF
 from members.models import Member
+from members.normal_forms.characters import normal_forms_of
+from members.normal_forms.names import other_orders
 from members.showing import Hit, masked_hits
 
 MOST_HITS = 5
@@ -103,18 +105,17 @@ class _Search:
 
 
 def _search(identifier: str, second: str) -> _Search:
-    # A number is read as each site's country would; a login ID may look like anything, also like an address.
-    readings = list(
-        dict.fromkeys(
-            reading for country in COUNTRY_OF.values() for reading in normal_forms.reading(identifier, country)
-        )
-    )
-    with contextlib.suppress(normal_forms.NotNormal):
-        readings.append(("login_id", normal_forms.login_id(identifier)))
-    probes = [(_FIELDS[kind], mac(_FIELDS[kind], normal)) for kind, normal in readings if kind in _FIELDS]
-    names = [normal for kind, normal in readings if kind in {"name", "kana"}]
+    """What to look up, in every version that lookups may be made of."""
     seconds = _second_facts(second)
-    probes += [(field, mac(field, name, fact)) for name in names for field, fact in seconds]
+    probes: list[tuple[LookupField, bytes]] = []
+    names: list[str] = []
+    for version in VERSIONS:
+        with normal_forms_of(version):
+            readings = _readings(identifier)
+        hashed = hashing(version)
+        probes += [(_FIELDS[kind], hashed(_FIELDS[kind], normal)) for kind, normal in readings if kind in _FIELDS]
+        names = [normal for kind, normal in readings if kind in {"name", "kana"}]
+        probes += [(field, hashed(field, name, fact)) for name in names for field, fact in seconds]
     return _Search(probes, bool(names and seconds), bool(names and not seconds))
 
 
@@ -169,6 +170,19 @@ def found_by(member: Member, *, actor: Staff) -> list[str]:
         at__gt=Now() - FIND_LASTS,
     )
     return sorted({kind for kinds in shown.values_list("items", flat=True) for kind in kinds})
+
+
+def _readings(identifier: str) -> list[tuple[str, str]]:
+    """Field and normal form of whatever the text may be, a name in each order in which it may be on file."""
+    readings = {reading for country in COUNTRY_OF.values() for reading in normal_forms.reading(identifier, country)}
+    with contextlib.suppress(normal_forms.NotNormal):
+        readings.add(("login_id", normal_forms.login_id(identifier)))
+    if any(kind in {"name", "kana"} for kind, _normal in readings):
+        for text in other_orders(identifier):
+            for kind, form in (("name", normal_forms.name), ("kana", normal_forms.kana)):
+                with contextlib.suppress(normal_forms.NotNormal):
+                    readings.add((kind, form(text)))
+    return sorted(readings)
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:

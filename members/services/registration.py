@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -21,13 +21,14 @@ from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
 from access_control.vault.errors import SealBroken
 from access_control.vault.fields import SealedField
-from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
+from access_control.vault.lookups import NORMAL_FORM_VERSION, VERSIONS, LookupField, Mac, hashing
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
 from access_control.vault.store import Lookup
+from members import normal_forms
 from members.events import Event
 from members.intake import NewAddressee, NewContact, NewMember, NewPaymentMeans
-from members.lookups import login_lookup, number_lookup, shared_lookups
+from members.lookups import login_lookup, number_lookup, number_owners, number_stones, owners, shared_lookups
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
 
 DATA_CATEGORIES = (
@@ -37,6 +38,7 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
+OLDER_VERSIONS = [version for version in VERSIONS if version != NORMAL_FORM_VERSION]
 CREATED, UNCHANGED, CONFLICT, BROKEN, DESTROYED = "created", "unchanged", "conflict", "broken", "destroyed"
 
 
@@ -110,14 +112,17 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     """
     require_own_keyring()
     mac = hashing()
-    claims = [number_lookup(new, new_id(), mac=mac) for new in news]
-    owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
+    # Whoever has the number by a lookup of an older form keeps it; else one member would become two.
+    known_owners = number_owners([new.number for new in news], OLDER_VERSIONS)
+    claims = [number_lookup(new, owner or new_id(), mac=mac) for new, owner in zip(news, known_owners, strict=True)]
+    # A stale file brings no destroyed member back.
+    results = _destroyed(news, claims)
+    wanted = [claim for position, claim in enumerate(claims) if position not in results]
+    owner_of = store.claim(wanted, version=NORMAL_FORM_VERSION) if wanted else {}
     subjects = [owner_of.get(claim.mac, claim.subject) for claim in claims]
-    # A number that the vault gives to nobody is that of a destroyed member: a stale file brings nobody back.
-    results = _destroyed(claims, {claim.mac for claim in claims} - owner_of.keys())
     for position, claim in enumerate(claims):
         if claim.mac not in owner_of:
-            # Its tombstone came to its end this moment; the next file may bring it.
+            # Destroyed at this moment.
             results.setdefault(position, Registration(DESTROYED, claim.subject, ("number",)))
 
     # 1. Whoever is there already, or stands twice in this batch, is compared.
@@ -142,6 +147,13 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
 
     # 2. Login IDs name one member only; who comes second is in conflict.
     fresh = [position for position in range(len(news)) if position not in results and position not in twins]
+    taken = owners(
+        LookupField.LOGIN_ID, normal_forms.login_id, [news[position].login_id for position in fresh], OLDER_VERSIONS
+    )
+    for position, owner in zip(fresh, taken, strict=True):
+        if owner not in {None, subjects[position]}:
+            results[position] = Registration(CONFLICT, subjects[position], ("login_id",))
+    fresh = [position for position in fresh if position not in results]
     logins = {position: login_lookup(news[position], subjects[position], mac=mac) for position in fresh}
     login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
     for position, lookup in logins.items():
@@ -161,13 +173,12 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     return [results[position] for position in range(len(news))]
 
 
-def _destroyed(claims: Sequence[Lookup], without_owner: Collection[bytes]) -> dict[int, Registration]:
-    """Position in ``claims`` → when the member of this number was destroyed, for numbers with a tombstone."""
-    destroyed_at = store.tombstones(sorted(without_owner))
+def _destroyed(news: Sequence[NewMember], claims: Sequence[Lookup]) -> dict[int, Registration]:
+    """Position → when the member of this number was destroyed, for numbers with a tombstone."""
     return {
-        position: Registration(DESTROYED, claim.subject, ("number",), destroyed_at[claim.mac])
-        for position, claim in enumerate(claims)
-        if claim.mac in destroyed_at
+        position: Registration(DESTROYED, claims[position].subject, ("number",), destroyed_at)
+        for position, destroyed_at in enumerate(number_stones([new.number for new in news]))
+        if destroyed_at is not None
     }
 
 
@@ -178,15 +189,18 @@ def foreseen(news: Sequence[NewMember]) -> list[Registration]:
     """
     mac = hashing()
     claims = [number_lookup(new, new_id(), mac=mac) for new in news]
-    owner_of = store.owners([(claim.field, claim.mac) for claim in claims])
     logins = [login_lookup(new, claim.subject, mac=mac) for new, claim in zip(news, claims, strict=True)]
-    login_owner = store.owners([(login.field, login.mac) for login in logins])
-    results = _destroyed(claims, {claim.mac for claim in claims} - owner_of.keys())
+    known = number_owners([new.number for new in news])
+    taken = owners(LookupField.LOGIN_ID, normal_forms.login_id, [new.login_id for new in news])
+    results = _destroyed(news, claims)
+    # Rows of one batch meet here as they would in the vault.
+    number_owner: dict[bytes, uuid.UUID] = {}
+    login_owner: dict[bytes, uuid.UUID] = {}
     for position, (claim, login) in enumerate(zip(claims, logins, strict=True)):
         if position in results:
             continue
-        subject = owner_of.setdefault(claim.mac, claim.subject)
-        if login_owner.setdefault(login.mac, subject) != subject:
+        subject = known[position] or number_owner.setdefault(claim.mac, claim.subject)
+        if (taken[position] or login_owner.setdefault(login.mac, subject)) != subject:
             results[position] = Registration(CONFLICT, subject, ("login_id",))
         else:
             results[position] = Registration(CREATED if subject == claim.subject else UNCHANGED, subject)

@@ -28,7 +28,7 @@ from access_control.vault.ring import KeyRing, add_keys, require_own_keyring
 from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import NewTransaction
-from members.lookups import number_probe
+from members.lookups import number_owners, number_stones
 from members.models import Member, Transaction, fiscal_year
 
 IMPORT = "members.import_transaction"
@@ -107,11 +107,11 @@ def _refused(
     news: Sequence[NewTransaction], refs: Sequence[KeyRef | None], destroyed: Mapping[KeyRef, datetime.datetime | None]
 ) -> dict[int, Registered]:
     """Position → why the row is refused: nobody has the number, or what it belongs to was destroyed."""
-    asked = {position: number_probe(news[position].number)[1] for position, ref in enumerate(refs) if ref is None}
-    stones = store.tombstones(sorted(set(asked.values())))
+    unknown = [position for position, ref in enumerate(refs) if ref is None]
+    stones = number_stones([news[position].number for position in unknown])
     refused = {
-        position: Registered(DESTROYED_MEMBER if mac in stones else UNKNOWN_MEMBER, destroyed_at=stones.get(mac))
-        for position, mac in asked.items()
+        position: Registered(DESTROYED_MEMBER if stone else UNKNOWN_MEMBER, destroyed_at=stone)
+        for position, stone in zip(unknown, stones, strict=True)
     }
     for position, ref in enumerate(refs):
         if ref is not None and ref in destroyed:
@@ -124,9 +124,8 @@ def _keys_of(news: Sequence[NewTransaction], *, lock: bool) -> list[KeyRef | Non
 
     With ``lock`` the members' rows are locked from here on.
     """
-    probes = [number_probe(new.number) for new in news]
-    owner_of = store.owners(sorted(set(probes)))
-    held = Member.objects.filter(pk__in=owner_of.values()).exclude(state=Member.State.DESTROYED)
+    owners = number_owners([new.number for new in news])
+    held = Member.objects.filter(pk__in={owner for owner in owners if owner}).exclude(state=Member.State.DESTROYED)
     held = held.only("entity")
     entity_of = {member.pk: member.entity_id for member in (locks.change(held) if lock else held.order_by("pk"))}
     first_month = dict(Entity.objects.values_list("code", "fiscal_year_starts"))
@@ -137,7 +136,7 @@ def _keys_of(news: Sequence[NewTransaction], *, lock: bool) -> list[KeyRef | Non
             return None
         return KeyRef(subject, Category.STATUTORY, fiscal_year(new.ordered_on, first_month[entity_of[subject]]))
 
-    return [key(owner_of.get(mac), new) for (_field, mac), new in zip(probes, news, strict=True)]
+    return [key(owner, new) for owner, new in zip(owners, news, strict=True)]
 
 
 def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], dict[KeyRef, datetime.datetime | None]]:

@@ -33,6 +33,7 @@ from access_control.accounts import actor_of
 from access_control.admin import ReadOnlyAdmin
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.references import PLAN
 from access_control.vault.categories import Category
 from retention.events import Event
 from retention.models import Plan, Start
@@ -88,6 +89,7 @@ class PlanAdmin(ReadOnlyAdmin):
     ordering = ("-made_at",)
     sortable_by = ("as_of", "made_at", "items_due")
     search_fields = ("reference__startswith",)
+    reference_groups = PLAN
     search_help_text = _("Reference of a plan (YYYYMMDD-XXXX)")
     list_display_links = ("name",)
 
