@@ -162,7 +162,7 @@ class MemberAdmin(ReadOnlyAdmin):
             raise Http404
         if not form.is_valid():
             wrong = form.errors.get("arrived_on")
-            messages.error(request, wrong[0] if wrong else _("Choose what the caller wants and how they came."))
+            messages.error(request, str(wrong[0]) if wrong else _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
         case = open_case(
             member,

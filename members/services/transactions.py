@@ -103,7 +103,7 @@ def _refused(
         for position, mac in asked.items()
     }
     for position, ref in enumerate(refs):
-        if ref in destroyed:
+        if ref is not None and ref in destroyed:
             refused[position] = Registered(DESTROYED_YEAR, destroyed_at=destroyed[ref])
     return refused
 
