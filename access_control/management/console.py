@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
 
 from access_control.models import Staff
 
@@ -27,6 +28,21 @@ class ConsoleCommand(BaseCommand):
     """
 
     by_person = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run it. A database that is not there, full, or closing ends it with a sentence and status 1.
+
+        The message of a database may quote a row, so only its class and code are said.
+        """
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, InterfaceError) as error:
+            code = getattr(error.__cause__, "sqlstate", None)
+            raise CommandError(
+                f"A database cannot be used ({type(error).__name__}{f', {code}' if code else ''}). Look whether it runs"
+                " and has room; its log says why. What this command had committed stays; run it again.",
+                returncode=REFUSED,
+            ) from None
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--json`` and, for commands of a person, ``--as``."""

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand
@@ -12,7 +13,7 @@ from access_control.vault import store
 from access_control.vault.errors import CeilingReached
 from retention.journal import JournalError
 from retention.management.progress import find_plan, progress_bar
-from retention.models import Plan
+from retention.models import Plan, Run
 from retention.services.planning import FutureDay
 from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, run_plan
 
@@ -39,11 +40,15 @@ class Command(ConsoleCommand):
 
     def handle(self, *args: Any, plan: str | None, json: bool, **options: Any) -> None:
         """Run it. What stayed of members' numbers goes when its time is over, whether or not a plan waits."""
-        store.forget_tombstones()
         found = find_plan(plan) if plan else next_plan()
+        store.forget_tombstones()
         if found is None:
             nothing = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
             self.answer(nothing, "No approved plan waits.", as_json=json)
+            return
+        run = Run.objects.filter(plan=found, finished_at__isnull=False).first()
+        if run is not None:
+            self._say_finished(run, as_json=json)
             return
         outcome = self._run(found)
         summary = {
@@ -60,6 +65,16 @@ class Command(ConsoleCommand):
         if outcome.parked:
             sys.exit(REFUSED)
 
+    def _say_finished(self, run: Run, *, as_json: bool) -> None:
+        """A plan is carried out once; whoever asks for it again is told where its certificate is."""
+        name, day = run.plan.reference, timezone.localdate(run.finished_at)
+        summary = {"plan": name, "destroyed": run.destroyed_count, "parked": run.parked_count, "seconds": 0.0}
+        text = (
+            f"Plan {name} was finished on {day}: {run.destroyed_count:,} items destroyed, {run.parked_count:,} parked."
+            f" Nothing was done now. Its certificate is {name}. Next: verify_purge {name}."
+        )
+        self.answer({**summary, "finished": day, "certificate": name}, text, as_json=as_json)
+
     def _run(self, plan: Plan) -> Outcome:
         name = plan.reference
         try:
@@ -75,7 +90,10 @@ class Command(ConsoleCommand):
         except FutureDay:
             said = f"Plan {name} is for a day that has not come."
         except CeilingReached:
-            said = "The vault's ceiling of destructions for this hour is reached. Run it again in an hour; it goes on."
+            said = (
+                "The vault's ceiling of destructions for this hour is reached; what was destroyed until then is on"
+                f" record. Run it again in an hour; plan {name} goes on. Another ceiling: docs/operations.md."
+            )
         except Unfinished as error:
             said = (
                 f"The keys of {len(error.lines)} items of plan {name} are destroyed, but their rows could not be"
@@ -83,4 +101,11 @@ class Command(ConsoleCommand):
             )
         except (SigningKeyError, JournalError) as error:
             said = f"Nothing more was destroyed. {error}"
+        except DatabaseError as error:
+            # The message of a database may quote a row; its code does not.
+            code = getattr(error.__cause__, "sqlstate", None) or "no SQLSTATE"
+            said = (
+                f"A database ended the run of plan {name} ({type(error).__name__}, {code}). Nothing is half done. See"
+                " its log and its disk, mend the cause, and run it again; it goes on."
+            )
         raise CommandError(said, returncode=REFUSED)
