@@ -25,6 +25,8 @@ WITHOUT_DELAY = datetime.timedelta(days=7)
 STALLED = datetime.timedelta(hours=1)
 BATCH = 5_000
 WINDOW = datetime.timedelta(days=30)
+# Twice the month in which the nightly look comes round.
+LOOKED_AT_AGAIN_WITHIN = datetime.timedelta(days=62)
 _IN_FORCE = "(SELECT id FROM retention_ruleversion WHERE effective_on <= %s ORDER BY effective_on DESC LIMIT 1)"
 # Persons, and cases of callers who were not identified, with something past its date that nothing stands in the way of,
 # and the day on which the oldest fell due. From the rows and the certificate lines alone, whatever ``retention.due``
@@ -286,6 +288,25 @@ def _restores_accepted(now: datetime.datetime) -> Measured:
     )
 
 
+def _found_again(now: datetime.datetime) -> Measured:
+    """Findings of second looks, until a later look at the same lines finds nothing."""
+    return queried(
+        "SELECT unnest(r.findings) FROM retention_recheck r WHERE r.failed_count > 0 AND NOT EXISTS ("
+        "  SELECT FROM retention_recheck n WHERE n.id > r.id AND n.failed_count = 0"
+        "     AND n.behind <= r.behind AND n.last >= r.last) ORDER BY r.id"
+    )
+
+
+def _not_looked_at_again(now: datetime.datetime) -> Measured:
+    """Months-old certificates whose lines no second look has reached the end of for as long."""
+    return queried(
+        "SELECT p.reference FROM retention_run r JOIN retention_plan p ON p.id = r.plan_id"
+        " WHERE r.finished_at < %(long_ago)s AND r.destroyed_count > 0 AND NOT EXISTS ("
+        "   SELECT FROM retention_recheck n WHERE n.reached_end AND n.at >= %(long_ago)s) ORDER BY 1",
+        {"long_ago": now - LOOKED_AT_AGAIN_WITHIN},
+    )
+
+
 CONTROLS: tuple[Control, ...] = (
     Control(
         "P7_A0",
@@ -454,5 +475,21 @@ CONTROLS: tuple[Control, ...] = (
         _revived,
         why=_("The vault is asked by itself: a key put back would make a destroyed value readable again."),
         rows_are=_("certificate lines"),
+    ),
+    Control(
+        "P7_B2",
+        "found_again",
+        _("findings of second looks at what was destroyed"),
+        _found_again,
+        why=_("Everything ever destroyed is looked at again: key, fence, lookups and rows (verify_purge --all)."),
+        rows_are=_("findings"),
+    ),
+    Control(
+        "P7_B2",
+        "not_looked_at_again",
+        _("certificates that nobody has looked at again for 62 days"),
+        _not_looked_at_again,
+        why=_("A share is looked at each night, so that within a month all of them have had their turn."),
+        rows_are=_("destruction plans"),
     ),
 )

@@ -232,6 +232,14 @@ BEGIN
   VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
 END $$;
 
+-- How many more keys may be destroyed this hour.
+CREATE OR REPLACE FUNCTION vault_destructions_left() RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT greatest(0, i.destructions_per_hour - (SELECT coalesce(sum(r.destroyed), 0) FROM public.vault_destroyrecord r
+                                                 WHERE r.at > clock_timestamp() - interval '1 hour'))::integer
+    FROM public.vault_installation i
+$$;
+
 CREATE OR REPLACE FUNCTION vault_freeze(
   wanted uuid[], kinds smallint[], hold boolean, for_hold uuid DEFAULT NULL,
   told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL) RETURNS integer
@@ -533,6 +541,7 @@ MAY_CALL = {
         "vault_subjects_with_more(uuid[], smallint[], bigint[], smallint)",
         "vault_fences(uuid[])",
         "vault_forget_tombstones()",
+        "vault_destructions_left()",
     ),
     "reader": (
         "vault_installation()",

@@ -180,6 +180,12 @@ def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> l
         return [Ended(*row) for row in cursor.fetchall()]
 
 
+def destructions_left() -> int:
+    """How many more keys the vault destroys this hour. Only the purger role may ask."""
+    with _call("SELECT vault_destructions_left()") as cursor:
+        return int(cursor.fetchone()[0])
+
+
 def freeze(
     subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool, for_hold: uuid.UUID | None = None
 ) -> int:

@@ -163,6 +163,33 @@ class Certificate(models.Model):
         return Q()
 
 
+class Recheck(models.Model):
+    """What ``verify_purge --all`` found among the certificate lines behind one and up to another. Never changed.
+
+    The nights follow each other: each begins behind the ``last`` line of the one before, until the end was reached.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(_("time"), db_default=Now())
+    behind = models.UUIDField(_("behind the line"))
+    last = models.UUIDField(_("up to the line"))
+    reached_end = models.BooleanField(_("all lines had their turn"))
+    line_count = models.IntegerField(_("lines"))
+    failed_count = models.IntegerField(_("findings"))
+    findings = ArrayField(models.CharField(max_length=120), verbose_name=_("findings"))
+
+    append_only = True
+    written_by = ("reader",)
+
+    class Meta:
+        verbose_name = _("second look")
+        verbose_name_plural = _("second looks")
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class Verification(models.Model):
     """What ``verify_purge`` found about a plan's run. Written by the reader alone, which can change nothing else."""
 
