@@ -34,6 +34,7 @@ from members.services.documents import confirm_document
 from retention.models import Verification
 from retention.services.holds import place_legal_hold
 from retention.services.purging import run_plan
+from retention.services.stopping import withdraw_plan
 from retention.services.verifying import verify_plan
 from tests import factories
 from tests.conftest import ALIASES
@@ -192,6 +193,8 @@ def _plan(officer):
         ended(factories.member(member_number=f"R100000{n}", login_id=f"refuses1{n}")) for n in range(3)
     )
     place_legal_hold(left_out, ground="litigation", actor=officer)
+    # One that is never carried out.
+    withdraw_plan(approved(), actor=officer)
     plan = approved()
     place_legal_hold(held, ground="authority", actor=officer)
     return plan
