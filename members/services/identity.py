@@ -259,8 +259,6 @@ def _readable(read: Callable[[Any], str], rows: Any) -> Iterator[str]:
 
 def _count(tried: IdentityTry) -> None:
     """The try is on record. Raises TriesUsedUp when another one took its place."""
-    assert case.member_id is not None
-    assert act.actor is not None
     try:
         with transaction.atomic():
             tried.save(force_insert=True)
