@@ -42,7 +42,7 @@ class ConsoleCommand(BaseCommand):
         database may quote a row, so only its class and code are said. Raises CommandError.
         """
         from access_control import restore
-        from access_control.vault import store
+        from access_control.vault import consoles
 
         for name, value in options.items():
             if isinstance(value, str) and (strange := strange_character(value)):
@@ -64,7 +64,7 @@ class ConsoleCommand(BaseCommand):
             # A restore cannot forget any more what this command has done, also when it ended half-way.
             if not self.while_restored:
                 with contextlib.suppress(DatabaseError, VaultError):
-                    store.tell()
+                    consoles.tell()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--json`` and, for commands of a person, ``--as``."""

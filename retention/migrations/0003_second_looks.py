@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('retention', '0001_rules_plans_and_runs'),
+        ('retention', '0002_plans_end'),
     ]
 
     operations = [
