@@ -6,8 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control import restore
 from access_control.controls import Control, Measured, tallied
-
-WINDOW = datetime.timedelta(days=30)
+from retention.controls.due import WINDOW
 
 
 def _restored(now: datetime.datetime) -> Measured:
