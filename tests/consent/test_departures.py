@@ -1,5 +1,6 @@
 """Departures, moves, revocations and hand-overs against everything that opens: 200 rounds (number 11)."""
 
+import contextlib
 import itertools
 import threading
 import time
@@ -120,18 +121,19 @@ def test_nothing_is_opened_by_whoever_comes_after_the_end_and_nobody_waits_for_e
             moments.clear()
             first.clear()
             openings = [pool.submit(attempts, opener, case, cast, row, over) for opener in next(openers)]
-            rivalry = pool.submit(rival, other, case, cast, over) if other != end else None
-            assert first.wait(timeout=30)
             try:
-                ENDS[end](case, cast)
-            except AlreadyLeft:
-                # The rival was first; it is the one that waits.
-                rivalry.result(timeout=60)
-            ended = time.monotonic()
-            over.set()
+                # Only then may anybody end it: else nothing might ever be opened in this round.
+                assert first.wait(timeout=30)
+                rivalry = pool.submit(rival, other, case, cast, over) if other != end else None
+                with contextlib.suppress(AlreadyLeft):
+                    ENDS[end](case, cast)
+                if rivalry is not None:
+                    # Whichever was first, it is over when both have returned.
+                    rivalry.result(timeout=60)
+                ended = time.monotonic()
+            finally:
+                over.set()
             tries = [one for opening in openings for one in opening.result(timeout=60)]
-            if rivalry is not None:
-                rivalry.result(timeout=60)
             late = [moment for moment in moments if moment > ended]
             assert late == [], (end, other)
             before += sum(let for _began, let in tries)
