@@ -252,7 +252,7 @@ def state_of(wanted: AccessRequest, *, waiting: bool) -> str:
     return str(_("waits for another person")) if waiting else str(_("came to nothing"))
 
 
-class FirstPasswordForm(forms.Form):
+class FirstPasswordForm(PlainTextForm, forms.Form):
     """The owner's password, twice."""
 
     password = forms.CharField(

@@ -197,7 +197,7 @@ class SignInLink(models.Model):
     # False with an end: a newer link took its place.
     used = models.BooleanField(_("used"), default=False)
 
-    privileges: ClassVar = {"app": Writes(insert=True, update=("ended_at", "used"))}
+    privileges: ClassVar = {"app": Writes(insert=True, update=("ended_at", "used", "expires_at"))}
     untracked = "A link ends once and never lives longer (trigger); making and using it are events in the ledger."
     database_rules = (LINKS,)
 

@@ -28,6 +28,9 @@ STRUCTURAL = (models.UUIDField, models.ForeignKey, models.BooleanField, AutoFiel
 # Whole numbers that count or order something of the console's own.
 BOOKKEEPING = {
     "singleton",
+    "database",
+    "system",
+    "timeline",
     "restore_epoch",
     "epoch",
     "staff_epoch",

@@ -121,7 +121,7 @@ def made(form, data, actor):
 def test_no_form_can_be_forgotten():
     reverse("admin:index")
     seen = our_forms()
-    assert {"NoteForm", "FindForm", "PersonForm", "SignInForm", "SubjectForm"} <= {form.__name__ for form in seen}
+    assert {"NoteForm", "FindForm", "HireForm", "SignInForm", "SubjectForm"} <= {form.__name__ for form in seen}
     for form in seen:
         assert issubclass(form, PlainTextForm), f"{form.__module__}.{form.__name__}: {texts_of(form)}"
 

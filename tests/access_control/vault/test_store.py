@@ -361,12 +361,16 @@ def test_an_old_picture_of_the_hour_is_not_added_up(alone, ref, as_role, level):
 
 
 MAY = {
-    "app": "vault_installation vault_holds_keys vault_keyring_is_another vault_fetch vault_create vault_freeze"
-    " vault_status vault_left vault_destroyed_by_plan vault_claim vault_lookups_add vault_lookups_remove vault_find"
-    " vault_owners vault_fetch_records",
-    "purger": "vault_installation vault_destroy vault_status vault_left vault_subjects_with_more vault_fences",
-    "reader": "vault_installation vault_status vault_left vault_fences vault_destroyed_by_plan vault_stray_lookups"
+    "app": "vault_installation vault_holds_keys vault_keyring_is_another vault_console vault_tell"
+    " vault_note_console vault_marks vault_events_fetched vault_subjects_made vault_frozen vault_fetch"
+    " vault_create vault_freeze vault_status vault_left vault_lock_living vault_wait_for_destructions"
+    " vault_newest_dead vault_destroyed_by_plan vault_claim vault_lookups_add vault_lookups_remove"
+    " vault_lookups_outdated vault_lookups_renew vault_find vault_owners vault_tombstones"
     " vault_fetch_records",
+    "purger": "vault_installation vault_console vault_tell vault_destroyed_by_plan vault_destroy vault_status"
+    " vault_left vault_subjects_with_more vault_fences vault_forget_tombstones vault_destructions_left",
+    "reader": "vault_installation vault_status vault_left vault_fences vault_newest_dead vault_console vault_frozen"
+    " vault_destroyed_by_plan vault_stray_lookups vault_fetch_records",
 }
 
 
