@@ -76,9 +76,10 @@ class Act:
         subjects: Sequence[uuid.UUID],
         *,
         subject_kind: SubjectKind = SubjectKind.MEMBER,
+        items: Sequence[str] = (),
         note: uuid.UUID | None = None,
     ) -> None:
-        """Append one event for each of ``subjects``, with one COPY."""
+        """Append one event for each of ``subjects``, with one COPY; ``items`` are the same for all of them."""
         from access_control.models import LedgerEvent
 
         _require_declared(event)
@@ -89,7 +90,10 @@ class Act:
         copy_rows(
             LedgerEvent,
             names,
-            ([new_id(), str(event), subject, subject_kind.value, note, [], 1, *who.values()] for subject in subjects),
+            (
+                [new_id(), str(event), subject, subject_kind.value, note, list(items), 1, *who.values()]
+                for subject in subjects
+            ),
         )
 
     def _who(self) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Importing members from JSON lines: good rows go in, bad rows go to a rejects file, nothing is repaired or echoed."""
 
+import dataclasses
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from access_control.models import Entity, Staff
 from consent.services.joining import join_many
 from members.intake import Fault, NewMember, Rejected, parse
-from members.lines import Imported, Rejects, read_line
+from members.lines import Imported, Rejects, in_chunks, read_line
 from members.services import registration
+from members.services.registration import Registration
 
 CHUNK = 1_000
 
@@ -24,28 +27,42 @@ def import_members(
     *,
     actor: Staff | None,
     rejects: Rejects,
+    warnings: Rejects | None = None,
     dry_run: bool = False,
+    exported_at: datetime.datetime | None = None,
     progress: Callable[[int], Any] = lambda rows: None,
 ) -> Imported:
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
-    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
+    ``exported_at`` is when the file was written, for rows that do not say it. What was left out of a row that came in,
+    and what won over it, goes to ``warnings``. With ``dry_run`` rows are checked for form only, and nothing is written
+    but rejects and warnings.
     """
     result = Imported()
     entities, today = frozenset(Entity.objects.values_list("code", flat=True)), timezone.localdate()
     chunk: list[tuple[int, NewMember]] = []
 
-    def flush() -> None:
-        registrations = join_many([new for _line, new in chunk], actor=actor) if chunk else []
-        for (line, _new), registered in zip(chunk, registrations, strict=True):
-            if registered.outcome == registration.CREATED:
-                result.created += 1
-            elif registered.outcome == registration.UNCHANGED:
-                result.unchanged += 1
+    def warn(line: int, faults: Sequence[Fault]) -> None:
+        if faults:
+            result.warned += 1
+            if warnings is not None:
+                warnings.add(line, faults)
+
+    def refuse(row: tuple[int, NewMember], *faults: Fault) -> None:
+        result.rejected += 1
+        rejects.add(row[0], faults)
+
+    def enter(rows: list[tuple[int, NewMember]]) -> None:
+        registrations = join_many([new for _line, new in rows], actor=actor)
+        for row, registered in zip(rows, registrations, strict=True):
+            if registered.outcome == registration.CONFLICT:
+                refuse(row, *_conflicts(registered))
             else:
-                result.rejected += 1
-                reason = "Another member has this login ID, or this member number is on file with other data."
-                rejects.add(line, [Fault(_row_field(name), "conflict", reason) for name in registered.fields])
+                setattr(result, registered.outcome, getattr(result, registered.outcome) + 1)
+                warn(row[0], [*row[1].left_out, *registered.kept])
+
+    def flush() -> None:
+        in_chunks(chunk, enter, refuse)
         progress(len(chunk))
         chunk.clear()
 
@@ -59,13 +76,34 @@ def import_members(
             progress(1)
             continue
         if dry_run:
+            warn(number, new.left_out)
             progress(1)
             continue
+        if exported_at is not None and new.exported_at is None:
+            new = dataclasses.replace(new, exported_at=exported_at)
         chunk.append((number, new))
         if len(chunk) >= CHUNK:
             flush()
     flush()
     return result
+
+
+_WHY = {
+    registration.LOGIN_TAKEN: _("Another member has this login ID."),
+    registration.IMMUTABLE: _(
+        "This member number is on file, and what cannot be corrected (clause 5) differs. Nothing of the row was taken."
+    ),
+    registration.UNREADABLE: _("What is on file of this member cannot be opened; tell the privacy officer."),
+}
+
+
+def _conflicts(registered: Registration) -> list[Fault]:
+    """Why a row is in conflict, for each field that differs or is taken."""
+    fields = [_row_field(name) for name in registered.fields] or ["member_number"]
+    return [Fault(field, _CODE.get(registered.why, "conflict"), _WHY[registered.why]) for field in fields]
+
+
+_CODE = {registration.UNREADABLE: "unreadable"}
 
 
 def _row_field(name: str) -> str:

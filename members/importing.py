@@ -7,12 +7,11 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
 from members.intake import Fault, NewTransaction, Rejected, parse_transaction
-from members.lines import Imported, Rejects, read_line
+from members.lines import Imported, Rejects, in_chunks, read_line
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
 
 CHUNK = 1_000
-_CONFLICT = "This order number is on file with other data."
 _REFUSED = {
     transactions.UNKNOWN_MEMBER: "No member has this member number.",
     transactions.DESTROYED_YEAR: "The member's records of this fiscal year were destroyed; none is added to them.",
@@ -25,29 +24,35 @@ def import_transactions(
     *,
     actor: Staff | None,
     rejects: Rejects,
+    warnings: Rejects | None = None,
     dry_run: bool = False,
     progress: Callable[[int], Any] = lambda rows: None,
 ) -> Imported:
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
-    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects.
+    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects. Nothing of an order is left
+    out, so there are no ``warnings``.
     """
     result = Imported()
     chunk: list[tuple[int, NewTransaction]] = []
 
-    def flush() -> None:
-        if not chunk:
-            return
+    def refuse(row: tuple[int, NewTransaction], fault: Fault) -> None:
+        result.rejected += 1
+        rejects.add(row[0], [fault])
+
+    def enter(rows: list[tuple[int, NewTransaction]]) -> None:
         with acting(actor, reason=Reason.IMPORTED) as act:
-            entered = register_transactions([new for _line, new in chunk], act=act)
-        for (line, _new), registered in zip(chunk, entered, strict=True):
+            entered = register_transactions([new for _line, new in rows], act=act)
+        for row, registered in zip(rows, entered, strict=True):
             if registered.outcome == transactions.CREATED:
                 result.created += 1
             elif registered.outcome == transactions.UNCHANGED:
                 result.unchanged += 1
             else:
-                result.rejected += 1
-                rejects.add(line, _faults(registered))
+                refuse(row, _fault(registered))
+
+    def flush() -> None:
+        in_chunks(chunk, enter, refuse)
         progress(len(chunk))
         chunk.clear()
 
@@ -70,8 +75,6 @@ def import_transactions(
     return result
 
 
-def _faults(registered: Registered) -> list[Fault]:
+def _fault(registered: Registered) -> Fault:
     """Why a row did not go in, in the words of the rejects file."""
-    if registered.outcome == transactions.CONFLICT:
-        return [Fault(name, registered.outcome, _CONFLICT) for name in registered.fields]
-    return [Fault(_FIELD_OF[registered.outcome], registered.outcome, _REFUSED[registered.outcome])]
+    return Fault(_FIELD_OF[registered.outcome], registered.outcome, _REFUSED[registered.outcome])

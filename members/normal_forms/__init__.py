@@ -5,12 +5,20 @@ these forms, so a change here that alters the form of any text needs a new norma
 What cannot be read raises `NotNormal`, which never holds the text itself.
 """
 
+from members.normal_forms.characters import plain
 from members.normal_forms.dates import date
 from members.normal_forms.identifiers import login_id, member_number, reading
 from members.normal_forms.mails import mail, new_mail
 from members.normal_forms.names import kana, name
 from members.normal_forms.not_normal import NotNormal
-from members.normal_forms.numbers import forbidden_number, holds_card_number, holds_my_number, last_four, postcode
+from members.normal_forms.numbers import (
+    forbidden_number,
+    holds_card_number,
+    holds_my_number,
+    last_four,
+    postcode,
+    postcode_on_file,
+)
 from members.normal_forms.phones import phone, phone_on_file
 
 __all__ = [
@@ -28,6 +36,8 @@ __all__ = [
     "new_mail",
     "phone",
     "phone_on_file",
+    "plain",
     "postcode",
+    "postcode_on_file",
     "reading",
 ]

@@ -17,7 +17,7 @@ from access_control.models import Staff
 from access_control.vault import seal, store
 from access_control.vault.categories import Category
 from access_control.vault.errors import VaultError
-from access_control.vault.fields import SealedField
+from access_control.vault.fields import SealedField, sealed_field
 from access_control.vault.lookups import NORMAL_FORM_VERSION
 from access_control.vault.ring import KeyRing, add_keys, keys_for
 from access_control.vault.seal import KeyRef
@@ -25,7 +25,7 @@ from members.events import Event
 from members.intake import COUNTRY_OF, NewMember
 from members.inventory import ITEMS, Item
 from members.lookups import MAILS, shared_lookups
-from members.models import DATA_MODELS, Case, ContactPoint, Correction, Member, Notice, Suspension
+from members.models import DATA_MODELS, Addressee, Case, ContactPoint, Correction, Member, Notice, Suspension
 from members.services.cases import (
     CaseClosed,
     NotIdentified,
@@ -69,6 +69,11 @@ def data_rows(member: Member) -> list[Any]:
     ]
 
 
+def _country(member: Member | None) -> str:
+    """The country whose numbers and postcodes the member writes."""
+    return COUNTRY_OF.get(member.entity_id, "JP") if member else "JP"
+
+
 def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
     """The row and column that hold ``item``. Raises NoSuchItem."""
     for row in data_rows(member):
@@ -94,7 +99,8 @@ def ask_correction(
     if wanted.immutable:
         raise ImmutableItem
     refuse_forbidden_numbers(text)
-    value = wanted.clean(text, COUNTRY_OF.get(case.member.entity_id, "JP") if case.member else "JP")
+    country = _country(case.member)
+    value = wanted.book.clean(text, country).text
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:
         case = lock_case(case.pk, actor=actor)
@@ -106,7 +112,7 @@ def ask_correction(
         failure: Exception | None = None
         try:
             with keys_for([member.pk], [wanted.category], event=event) as ring, transaction.atomic():
-                if ring.open_sealed(target, field) == value:
+                if wanted.book.same(ring.open_sealed(target, field), value, country):
                     raise Unchanged
                 generation = correspondence_ring(member.pk, case.pk, ring, event=event)
                 ring.seal(correction, generation=generation, proposed=value)
@@ -134,8 +140,11 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
     Raises AlreadyDecided, NotIdentified, PermissionDenied, CaseClosed.
     """
     now = timezone.now()
-    with acting(actor, reason=reason, case=correction.case_id) as act:
-        case = lock_case(correction.case_id, actor=actor)
+    if correction.case is None:
+        # The member's own, on My Page: it came applied.
+        raise AlreadyDecided
+    with acting(actor, reason=reason, case=correction.case.pk) as act:
+        case = lock_case(correction.case.pk, actor=actor)
         member = hold_member(case, actor=actor)
         correction = _pending(correction)
         item = ITEMS[correction.item]
@@ -163,8 +172,11 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
 def refuse_correction(correction: Correction, *, actor: Staff, reason: str) -> Correction:
     """The value on file stays; the suspension is over; the reason is on record. Raises as :func:`apply_correction`."""
     now = timezone.now()
-    with acting(actor, reason=reason, case=correction.case_id) as act:
-        case = lock_case(correction.case_id, actor=actor)
+    if correction.case is None:
+        # The member's own, on My Page: it came applied.
+        raise AlreadyDecided
+    with acting(actor, reason=reason, case=correction.case.pk) as act:
+        case = lock_case(correction.case.pk, actor=actor)
         member = hold_member(case, actor=actor)
         correction = _pending(correction)
         correction.state, correction.reason, correction.decided_at = Correction.State.REFUSED, str(reason), now
@@ -195,12 +207,21 @@ def _seal_again(
                 continue
             corrected = row.pk == target.pk and column.name == field
             texts[column.name] = value if corrected else ring.open_sealed(row, column.name)
-        if row.pk == target.pk and isinstance(row, ContactPoint):
-            row.changed_at, row.well_formed = now, True
         if texts:
+            if row.pk == target.pk:
+                _mark(row, texts, _country(member), now)
             ring.seal(row, generation=ref.generation, **texts)
-            others = ["changed_at", "well_formed"] if isinstance(row, ContactPoint) else []
+            others = {"changed_at", "well_formed"} & {column.name for column in row._meta.concrete_fields}
             row.save(update_fields=[*texts, *others])
+
+
+def _mark(row: Any, texts: dict[str, str], country: str, now: datetime.datetime) -> None:
+    """Say of a corrected contact or addressee whether it is well formed, as intake would have."""
+    if isinstance(row, ContactPoint):
+        row.changed_at = now
+    if isinstance(row, ContactPoint | Addressee):
+        books = {name: ITEMS[sealed_field(type(row), name).item_for(row).code].book for name in texts}
+        row.well_formed = all(books[name].is_good(text, country) for name, text in texts.items())
 
 
 def _move_lookups(member: Member, before: NewMember, after: NewMember) -> None:

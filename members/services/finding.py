@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -21,6 +22,9 @@ from members.models import Member
 from members.showing import Hit, masked_hits
 
 MOST_HITS = 5
+# Longer than any identifier is: such a text is none.
+LONGEST = 400
+_HALVES = re.compile("[\ud800-\udfff]")
 _FIELDS = {
     "telephone": LookupField.TELEPHONE,
     "email": LookupField.EMAIL,
@@ -50,6 +54,7 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
         raise PermissionDenied
     # A number is read as each site's country would; a login ID may look like anything, also like an address.
     require_own_keyring()
+    identifier, second = _typed(identifier), _typed(second)
     readings = list(
         dict.fromkeys(
             reading for country in COUNTRY_OF.values() for reading in normal_forms.reading(identifier, country)
@@ -70,6 +75,11 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     if not ids and names and not seconds:
         raise SecondFactNeeded
     return Found(masked_hits(ids[:MOST_HITS], event=event) if ids else [], len(ids) > MOST_HITS)
+
+
+def _typed(text: str) -> str:
+    """The text, or nothing when no keyboard types it: too long, or with halves of a pair that stand alone."""
+    return text if len(text) <= LONGEST and not _HALVES.search(text) else ""
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:

@@ -145,7 +145,9 @@ def _compare(member: Member, facts: Mapping[str, str], ring: KeyRing) -> dict[st
     telephones = ContactPoint.objects.filter(member=member, removed_at=None, kind__in=TELEPHONES)
     on_file = {
         BIRTH_DATE: lambda: {ring.open_sealed(member, "birth_date")},
-        POSTCODE: lambda: {normal_forms.postcode(ring.open_sealed(row, "postcode"), country) for row in addressees},
+        POSTCODE: lambda: {
+            normal_forms.postcode_on_file(ring.open_sealed(row, "postcode"), country)[0] for row in addressees
+        },
         LAST_FOUR: lambda: {
             normal_forms.phone_on_file(ring.open_sealed(row, "value"), country)[0][-4:] for row in telephones
         },

@@ -13,6 +13,7 @@ a second try finds the living keys and goes on with them.
 import dataclasses
 import uuid
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any
 
 from access_control.copying import copy_rows
@@ -22,30 +23,29 @@ from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
+from members import normal_forms
 from members.events import Event
 from members.intake import NewTransaction
 from members.lookups import number_probe
 from members.models import Member, Transaction, fiscal_year
 
-CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
+CREATED, UNCHANGED = "created", "unchanged"
 UNKNOWN_MEMBER, DESTROYED_YEAR = "unknown_member", "destroyed_year"
 _SEALED = ("order", "goods", "amount", "name", "address")
-_COMPARED = ("ordered_on", "goods", "amount", "name", "address")
 
 
 @dataclasses.dataclass(frozen=True)
 class Registered:
-    """What became of one new transaction: created, unchanged, in conflict (``fields`` differ), or refused and why."""
+    """What became of one row: created, unchanged, or refused and why."""
 
     outcome: str
-    fields: tuple[str, ...] = ()
 
 
 def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[Registered]:
     """Enter new transactions; returns what became of each, in order. The caller holds the transaction.
 
-    An order number that the member has already in that fiscal year, on file or in this batch, is compared, and nothing
-    is changed: unchanged, or in conflict.
+    An order has as many rows as it has articles and refunds. A row that says the same as one of the member's rows of
+    that order, on file or in this batch, is that row and unchanged; any other is a further row of the order.
     """
     require_own_keyring()
     refs = _keys_of(news)
@@ -53,19 +53,20 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     results: list[Registered] = []
     fresh: list[tuple[KeyRef, NewTransaction]] = []
     with new_ring() as ring:
-        on_file = _on_file(ring, living, act=act)
+        on_file = _on_file(
+            ring, living, {(ref, _form(new.order)) for ref, new in zip(refs, news, strict=True) if ref}, act=act
+        )
         for ref, new in zip(refs, news, strict=True):
             if ref is None:
                 results.append(Registered(UNKNOWN_MEMBER))
             elif ref in destroyed:
                 results.append(Registered(DESTROYED_YEAR))
-            elif (there := on_file.get((ref, new.order))) is None:
+            elif (row := (ref, *_content(new))) in on_file:
+                results.append(Registered(UNCHANGED))
+            else:
                 results.append(Registered(CREATED))
                 fresh.append((ref, new))
-                on_file[ref, new.order] = new
-            else:
-                differing = _differences(ring, there, new)
-                results.append(Registered(CONFLICT if differing else UNCHANGED, differing))
+                on_file.add(row)
         if fresh:
             add_keys(ring, sorted({ref for ref, _new in fresh} - living))
             _enter(ring, fresh)
@@ -100,29 +101,38 @@ def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], set[KeyRef]]:
     return {state.ref for state in states if state.alive}, {state.ref for state in states if not state.alive}
 
 
-def _on_file(ring: KeyRing, living: Collection[KeyRef], *, act: Act) -> dict[tuple[KeyRef, str], Any]:
-    """Order numbers on file under the ``living`` keys → their rows. One fetch, recorded; none for new keys only."""
+def _on_file(
+    ring: KeyRing, living: Collection[KeyRef], told: Collection[tuple[KeyRef, str]], *, act: Act
+) -> set[tuple[Any, ...]]:
+    """What the rows on file say of the orders ``told`` (key, order number). One fetch, recorded; none for new keys."""
     members = {ref.subject for ref in living}
     if not members:
-        return {}
+        return set()
     event = act.record(Event.TRANSACTIONS_COMPARED, count=len(members))
     add_fetched(ring, members, [Category.STATUTORY], event=event)
-    rows = Transaction.objects.filter(member__in=members, fiscal_year__in={ref.generation for ref in living})
-    keyed = ((KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year), row) for row in rows)
-    return {(ref, ring.open_sealed(row, "order")): row for ref, row in keyed if ref in living}
+    found = set()
+    for row in Transaction.objects.filter(member__in=members, fiscal_year__in={ref.generation for ref in living}):
+        ref = KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year)
+        if ref not in living:
+            continue
+        # What says nothing of a told order is not opened further.
+        if (ref, _form(order := ring.open_sealed(row, "order"))) in told:
+            rest = {name: ring.open_sealed(row, name) for name in _SEALED if name != "order"}
+            opened = NewTransaction(number="", order=order, ordered_on=row.ordered_on, **rest)
+            found.add((ref, *_content(opened)))
+    return found
 
 
-def _differences(ring: KeyRing, there: Any, new: NewTransaction) -> tuple[str, ...]:
-    """Names of the fields in which a row on file, or an earlier one of the batch, differs from ``new``."""
+def _form(text: str) -> str:
+    """A text without difference of width and white space: what two rows that say the same have in common."""
+    return "".join(normal_forms.plain(text).split())
 
-    def value(name: str) -> object:
-        return (
-            ring.open_sealed(there, name)
-            if name in _SEALED and isinstance(there, Transaction)
-            else (getattr(there, name))
-        )
 
-    return tuple(name for name in _COMPARED if value(name) != getattr(new, name))
+def _content(new: NewTransaction) -> tuple[Any, ...]:
+    """All that a row says. Amounts are compared as numbers: 12800 is 12800.00."""
+    amount, _space, currency = new.amount.partition(" ")
+    texts = (new.order, new.goods, new.name, new.address)
+    return (new.ordered_on, Decimal(amount), currency, *map(_form, texts))
 
 
 def _enter(ring: KeyRing, fresh: Sequence[tuple[KeyRef, NewTransaction]]) -> None:
