@@ -69,7 +69,7 @@ def data_rows(member: Member) -> list[Any]:
     ]
 
 
-def _country(member: Member | None) -> str:
+def country_of(member: Member | None) -> str:
     """The country whose numbers and postcodes the member writes."""
     return COUNTRY_OF.get(member.entity_id, "JP") if member else "JP"
 
@@ -99,7 +99,7 @@ def ask_correction(
     if wanted.immutable:
         raise ImmutableItem
     refuse_forbidden_numbers(text)
-    country = _country(case.member)
+    country = country_of(case.member)
     value = wanted.book.clean(text, country).text
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:
@@ -209,7 +209,7 @@ def _seal_again(
             texts[column.name] = value if corrected else ring.open_sealed(row, column.name)
         if texts:
             if row.pk == target.pk:
-                _mark(row, texts, _country(member), now)
+                _mark(row, texts, country_of(member), now)
             ring.seal(row, generation=ref.generation, **texts)
             others = {"changed_at", "well_formed"} & {column.name for column in row._meta.concrete_fields}
             row.save(update_fields=[*texts, *others])
