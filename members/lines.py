@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -52,8 +53,9 @@ class Rejects:
         """Write the faults of one line."""
         if self._file is None:
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            # Also when it stood there already with another mode.
-            os.fchmod(handle, 0o600)
+            # Also when it stood there already with another mode; but a device (/dev/null) or a pipe is everybody's.
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                os.fchmod(handle, 0o600)
             self._file = os.fdopen(handle, "w", encoding="utf-8")
         for fault in faults:
             entry = {"line": line, "field": fault.field, "code": fault.code, "reason": str(fault.message)}

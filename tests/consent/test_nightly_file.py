@@ -3,6 +3,8 @@
 import datetime
 import json
 import logging
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from consent.importing import import_members
 from consent.models import AcceptedVersion, ConsentEvent, PolicyVersion
 from consent.services import joining
 from members.events import Event
+from members.intake import Fault
 from members.lines import Rejects
 from members.models import Addressee, ContactPoint, Correction, Member, PaymentMeans, Suspension
 from members.services import registration
@@ -478,6 +481,19 @@ def test_23_what_is_no_rows_fault_stops_the_import(bring, monkeypatch):
     monkeypatch.setattr(importing, "join_many", reached)
     with pytest.raises(CeilingReached):
         bring(*factories.RowFactory.build_batch(4))
+
+
+def test_a_list_that_goes_to_a_pipe_or_a_device_leaves_its_mode_alone(tmp_path):
+    """Whoever runs an import as root and wants no list must not take /dev/null from everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pipe.chmod(0o644)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    rejects = Rejects(pipe)
+    rejects.add(1, [Fault("name", "missing", "This field is missing.")])
+    rejects.close()
+    os.close(reading)
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644
 
 
 def test_every_code_of_what_is_kept_has_a_sentence():
