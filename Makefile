@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench browser format lock messages clean
+.PHONY: help run check test sweep lint bench browser format lock messages clean
 
 help: ## Lists what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -13,8 +13,21 @@ help: ## Lists what can be made
 run: $(INSTALLED) ## Runs the console with demo data on http://127.0.0.1:8000 (PORT=… for another port) until Ctrl-C
 	@exec $(PYTHON) -m config.run
 
+check: $(INSTALLED) lint ## Runs every check, and the tests without browser, kills and races
+	$(PYTHON) -m pytest $(WORKERS) -m 'not (browser or kills or races)'
+
+test: $(INSTALLED) browser lint ## Runs every check and every test, in the browser too
+	$(PYTHON) -m pytest $(WORKERS)
+
+sweep: $(INSTALLED) browser ## Looks at every page for every role, in every language and colour
+	$(PYTHON) -m config.messages
+	$(PYTHON) -m pytest $(WORKERS) -m browser
+
+# Each worker has a server and databases of its own; one that is done takes tests from the others.
+WORKERS := --numprocesses auto --dist worksteal
+
 # mypy loads the settings of the tests, which start a server that only an ordinary exit stops.
-test: $(INSTALLED) browser ## Runs every check and every test, in the browser too
+lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --no-fast-exit
@@ -25,7 +38,6 @@ test: $(INSTALLED) browser ## Runs every check and every test, in the browser to
 	DATABASE_URL=postgres://console_app@localhost/console VAULT_DATABASE_URL=postgres://console_app@localhost/vault \
 	$(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m config.messages
-	$(PYTHON) -m pytest
 
 bench: $(INSTALLED) ## Measures bulk work beside its peers and prints the ratios (BENCH='import --size 10000' for a choice)
 	@$(PYTHON) -m tests.benchmarks $(BENCH)

@@ -2,19 +2,21 @@
 
 from typing import Any
 
+from axes.backends import AxesStandaloneBackend
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from access_control import sign_in
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import Staff
 
 
-class StaffBackend(BaseBackend):
-    """Signs in active accounts of people who have not left.
+class StaffBackend(AxesStandaloneBackend, BaseBackend):
+    """Signs in active accounts of people who have not left, after few enough wrong tries.
 
     Every attempt at an account is in the ledger; a name that is none is not, since anything may have been typed there.
     """
@@ -22,22 +24,28 @@ class StaffBackend(BaseBackend):
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
     ) -> Staff | None:
-        """The account, or None. Unknown names cost as long as wrong passwords."""
+        """The account, or None. Unknown names cost as long as wrong passwords, and are locked like accounts.
+
+        Raises PermissionDenied while account or address is locked, whatever the password.
+        """
         if username is None or password is None:
             return None
+        this = sign_in.claim_try(username)
+        if this.locked_until is not None:
+            sign_in.mark_locked(request, this.locked_until)
+            raise PermissionDenied
         staff = Staff.objects.select_related("person").filter(username=username).first()
         if staff is None:
             make_password(password)
+            sign_in.failed(request, this, None)
             return None
-        right = staff.check_password(password) and staff.is_active and staff.person.left_on is None
-        # Whoever failed to sign in is not known to be the account's owner, so the owner is the subject, not the actor.
-        if right:
-            with acting(staff, reason=Reason.SIGNED_IN) as act:
-                act.record(Event.SIGNED_IN, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
-            return staff
-        with acting(None, reason=Reason.SIGN_IN_FAILED) as act:
-            act.record(Event.SIGN_IN_FAILED, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
-        return None
+        if not (staff.check_password(password) and staff.is_active and staff.person.left_on is None):
+            sign_in.failed(request, this, staff)
+            return None
+        sign_in.forgive(this.name)
+        with acting(staff, reason=Reason.SIGNED_IN) as act:
+            act.record(Event.SIGNED_IN, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
+        return staff
 
     def get_user(self, user_id: Any) -> Staff | None:
         """The account of a session, with its person, read anew for every request."""

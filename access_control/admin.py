@@ -3,22 +3,24 @@
 import contextlib
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from access_control import policies, services
+from access_control import access_admin, policies, services, sign_in
 from access_control.accounts import actor_of
 from access_control.checks import all_events
 from access_control.codes import Reason
-from access_control.models import Entity, LedgerEvent, Person, Staff
+from access_control.locks import StillUnderWay
+from access_control.models import AccessRequest, Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
+from access_control.references import beginning
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -30,6 +32,16 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     paginator = CappedPaginator
     list_per_page = 50
     actions: Any = ()
+    # Where the list is searched by a reference: its groups of letters.
+    reference_groups: tuple[int, ...] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """A reference is found however it is typed."""
+        if self.reference_groups:
+            search_term = beginning(search_term, self.reference_groups)
+        return super().get_search_results(request, queryset, search_term)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What the viewer may see; closed by default."""
@@ -68,19 +80,10 @@ class EntityAdmin(ReadOnlyAdmin):
     list_display = ("name", "code", "handles")
 
 
-class PersonForm(forms.ModelForm[Person]):
-    """A new employee."""
-
-    class Meta:
-        model = Person
-        fields = ("employee_number", "display_name", "entity", "access_class", "joined_on")
-
-
 @admin.register(Person)
 class PersonAdmin(ReadOnlyAdmin):
     """Employees: entered here, ended here. Their data changes by moving and leaving only."""
 
-    form = PersonForm
     list_display = ("display_name", "employee_number", "entity", "access_class", "joined_on", "left_on")
     list_filter = ("entity", "access_class")
     list_select_related = ("entity",)
@@ -92,23 +95,22 @@ class PersonAdmin(ReadOnlyAdmin):
         """By role."""
         return policies.can(request.user, "access_control.add_person")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Person | None = None) -> tuple[str, ...]:
-        """Everything of somebody who is there already."""
-        return () if obj is None else (*PersonForm.Meta.fields, "left_on")
+    fields = readonly_fields = ("employee_number", "display_name", "entity", "access_class", "joined_on", "left_on")
 
-    def get_fields(self, request: HttpRequest, obj: Person | None = None) -> tuple[str, ...]:
-        """The day somebody left is no field of a new employee."""
-        return PersonForm.Meta.fields if obj is None else (*PersonForm.Meta.fields, "left_on")
+    def get_urls(self) -> list[Any]:
+        """The stock pages, and the one that asks for other work."""
+        ask = self.admin_site.admin_view(access_admin.move_view)
+        return [path("<uuid:person_id>/move/", ask, name="access_control_person_move"), *super().get_urls()]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Enter somebody; access is asked for."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return access_admin.hire_view(request)
 
     def has_leave_permission(self, request: HttpRequest) -> bool:
         """By role."""
         return policies.can(request.user, "access_control.change_person")
-
-    def save_model(self, request: HttpRequest, obj: Person, form: Any, change: bool) -> None:
-        """Enter the person through the service."""
-        hired = services.hire(**form.cleaned_data, actor=actor_of(request))
-        obj.pk = hired.pk
-        obj._state.adding = False
 
     @admin.action(description=_("End all access: the person has left today"), permissions=["leave"])
     def left_today(self, request: HttpRequest, queryset: QuerySet[Person]) -> HttpResponse | None:
@@ -120,41 +122,19 @@ class PersonAdmin(ReadOnlyAdmin):
         for person in people:
             # Whoever a colleague has ended meanwhile has left already.
             with contextlib.suppress(services.AlreadyLeft):
-                services.leave(person, on=timezone.localdate(), actor=actor_of(request))
+                try:
+                    services.leave(person, on=timezone.localdate(), actor=actor_of(request))
+                except StillUnderWay as stuck:
+                    messages.warning(request, f"{person.display_name}: {stuck}")
         said = ngettext("%(n)d person's access has ended.", "%(n)d people's access has ended.", len(people))
         messages.success(request, said % {"n": len(people)})
         return None
-
-
-class AccountForm(forms.ModelForm[Staff]):
-    """A new account with its first password."""
-
-    password = forms.CharField(label=_("first password"), widget=forms.PasswordInput(render_value=False))
-
-    class Meta:
-        model = Staff
-        fields = ("person", "username", "role")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        people = self.fields.get("person")
-        if isinstance(people, forms.ModelChoiceField):
-            people.queryset = Person.objects.filter(account=None, left_on=None)
-
-    def clean_password(self) -> str:
-        """Refuse weak passwords here, so that a refused save looks refused."""
-        from django.contrib.auth.password_validation import validate_password
-
-        password: str = self.cleaned_data["password"]
-        validate_password(password, self.instance)
-        return password
 
 
 @admin.register(Staff)
 class StaffAdmin(ReadOnlyAdmin):
     """Accounts. A role changes by moving the person; an account ends by the person's leaving."""
 
-    form = AccountForm
     list_display = ("username", "person", "role", "works", "created")
     list_filter = ("role", "is_active")
     list_select_related = ("person",)
@@ -163,24 +143,87 @@ class StaffAdmin(ReadOnlyAdmin):
         """By role."""
         return policies.can(request.user, "access_control.add_staff")
 
-    def get_fields(self, request: HttpRequest, obj: Staff | None = None) -> tuple[str, ...]:
-        """The password is typed once and shown never."""
-        return ("person", "username", "role", "password") if obj is None else self.get_readonly_fields(request, obj)
+    fields = readonly_fields = ("person", "username", "role", "works", "locked", "epoch", "created")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Staff | None = None) -> tuple[str, ...]:
-        """Everything of an account that is there already."""
-        return () if obj is None else ("person", "username", "role", "works", "epoch", "created")
+    def get_urls(self) -> list[Any]:
+        """The stock pages, the one that asks for a new password, and unlocking."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:account_id>/link/", wrap(access_admin.link_view), name="access_control_staff_link"),
+            path("<uuid:account_id>/unlock/", wrap(access_admin.unlock_view), name="access_control_staff_unlock"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description=_("sign-in locked until"))
+    def locked(self, account: Staff) -> str:
+        """After too many wrong passwords."""
+        until = sign_in.locked_until(account)
+        return timezone.localtime(until).strftime("%Y-%m-%d %H:%M") if until else "—"
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Ask for an account."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return access_admin.account_view(request)
 
     @admin.display(description=_("active"), ordering="is_active")
     def works(self, account: Staff) -> str:
         """In words: Django's icon says "True", in every language, to whoever does not see it."""
         return str(_("active")) if account.is_active else "—"
 
-    def save_model(self, request: HttpRequest, obj: Staff, form: Any, change: bool) -> None:
-        """Open the account through the service."""
-        opened = services.open_account(**form.cleaned_data, actor=actor_of(request))
-        obj.pk = opened.pk
-        obj._state.adding = False
+
+@admin.register(AccessRequest)
+class AccessRequestAdmin(ReadOnlyAdmin):
+    """Requests for access: what waits for another person, and what became of the others."""
+
+    list_display = ("kind", "whose", "access_name", "role", "asked_by", "asked_at", "state")
+    list_filter = ("kind",)
+    list_select_related = ("approval__requester",)
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """What waits comes first."""
+        waiting = Exists(AccessRequest.objects.waiting().filter(pk=OuterRef("pk")))
+        seen = super().get_queryset(request).annotate(waits=waiting)
+        waiting_first: QuerySet[Any] = seen.order_by("-waits", "-approval__requested_at")
+        return waiting_first
+
+    def get_urls(self) -> list[Any]:
+        """The list, and one page for each request."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("", wrap(self.changelist_view), name="access_control_accessrequest_changelist"),
+            path("<uuid:request_id>/", wrap(access_admin.request_view), name="access_control_accessrequest_change"),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Reading only; access is asked for where people and accounts are."""
+        return super().changelist_view(request, {"title": _("Requests for access"), **(extra_context or {})})
+
+    @admin.display(description=_("name"))
+    def whose(self, row: AccessRequest) -> str:
+        """Whose access it would be."""
+        return row.display_name
+
+    @admin.display(description=_("access class"))
+    def access_name(self, row: AccessRequest) -> str:
+        """The class in words."""
+        return str(Person.AccessClass(row.access_class).label) if row.access_class else "—"
+
+    @admin.display(description=_("requested by"))
+    def asked_by(self, row: AccessRequest) -> str:
+        """The person who asked."""
+        return str(row.approval.requester)
+
+    @admin.display(description=_("requested"))
+    def asked_at(self, row: AccessRequest) -> Any:
+        """When."""
+        return row.approval.requested_at
+
+    @admin.display(description=_("state"))
+    def state(self, row: Any) -> str:
+        """What became of it."""
+        return access_admin.state_of(row, waiting=row.waits)
 
 
 class EventFilter(admin.SimpleListFilter):

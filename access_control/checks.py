@@ -7,9 +7,12 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError, connections
 
+from access_control import restore
 from access_control.roles import NEEDS_GRANT, PERMISSIONS
+from access_control.vault.errors import VaultError
 
 OWN_APPS = ("access_control", "members", "consent", "retention")
 
@@ -86,9 +89,24 @@ def check_policy(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_restored(app_configs: Any = None, databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """No database was restored from a backup, or two persons have accepted it. Asked when databases are named.
+
+    A warning, because a restored console may have to be migrated first. What cannot be asked is not judged here.
+    """
+    if not databases or not {"default", "vault"} <= set(connections):
+        return []
+    try:
+        signs = restore.look()
+    except (DatabaseError, VaultError):
+        return []
+    return [Warning(restore.sentence(signs), id="access_control.W005") for _once in signs[:1]]
+
+
 def register_all() -> None:
     """Register the checks; called once by the app."""
     register(check_roles, Tags.security)
     register(check_events, Tags.compatibility)
     register(check_database, Tags.security, deploy=True)
     register(check_policy, Tags.security, deploy=True)
+    register(check_restored, Tags.database)

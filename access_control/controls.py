@@ -6,13 +6,14 @@ A control is a query with the rows behind it, never a stored "yes". What cannot 
 import dataclasses
 import datetime
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from access_control.events import Event
 from access_control.history import history_of
 from access_control.models import Staff
 from access_control.sql import OWN_APPS
@@ -21,6 +22,8 @@ from access_control.vault.roles import role_names
 
 log = logging.getLogger("console.controls")
 MOST_ROWS = 100
+SIGN_IN_WINDOW = datetime.timedelta(days=30)
+INCIDENTS_SHOWN = datetime.timedelta(days=30)
 # The companies that manage personal information, or help to, in the words of the policy (P12).
 NAMED_ENTITIES = ("sg", "kr", "jp")
 
@@ -102,11 +105,11 @@ def counted(queryset: models.QuerySet[Any], *, name: str = "pk") -> Measured:
     return Measured(queryset.count(), [str(value) for value in queryset.values_list(name, flat=True)[:MOST_ROWS]])
 
 
-def queried(sql: str, parameters: Sequence[Any] = ()) -> Measured:
+def queried(sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Measured:
     """What a query of one column finds: all of it counted, the first ``MOST_ROWS`` named."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT named::text, count(*) OVER () FROM ({sql}) AS found (named) LIMIT {MOST_ROWS}", list(parameters)
+            f"SELECT named::text, count(*) OVER () FROM ({sql}) AS found (named) LIMIT {MOST_ROWS}", parameters
         )
         rows = cursor.fetchall()
     return Measured(rows[0][1] if rows else 0, [row[0] for row in rows])
@@ -141,6 +144,15 @@ def _writable_records(now: datetime.datetime) -> Measured:
     )
 
 
+def _broken_seals(now: datetime.datetime) -> Measured:
+    """Whose value did not open, and which item, within ``INCIDENTS_SHOWN``; each once."""
+    return queried(
+        "SELECT DISTINCT subject || ' ' || array_to_string(items, ', ') FROM access_control_ledgerevent"
+        " WHERE event = %s AND at > %s ORDER BY 1",
+        [Event.SEAL_BROKEN, now - INCIDENTS_SHOWN],
+    )
+
+
 def _outside_the_classes(now: datetime.datetime) -> Measured:
     return counted(Staff.objects.filter(is_active=True, person__access_class=""), name="username")
 
@@ -156,6 +168,40 @@ def _other_entities(now: datetime.datetime) -> Measured:
     )
 
 
+def _sign_ins(event: Event) -> Callable[[datetime.datetime], Measured]:
+    """How often ``event`` happened in the last days, by account; "—" is a name that is no account's."""
+
+    def measure(now: datetime.datetime) -> Measured:
+        return tallied(
+            """
+            SELECT coalesce(s.username, '—'), count(*)
+              FROM access_control_ledgerevent e LEFT JOIN access_control_staff s ON s.person_id = e.subject
+             WHERE e.event = %s AND e.at > %s
+             GROUP BY 1 ORDER BY 2 DESC, 1
+            """,
+            [event.value, now - SIGN_IN_WINDOW],
+        )
+
+    return measure
+
+
+def _given_alone(now: datetime.datetime) -> Measured:
+    """Active accounts whose role neither two persons agreed on nor setting up gave."""
+    return queried(
+        """
+        SELECT s.username
+          FROM access_control_staff s
+         WHERE s.is_active
+           AND NOT EXISTS (SELECT FROM access_control_accessrequest r
+                             JOIN access_control_approval a ON a.id = r.approval_id AND a.used_at IS NOT NULL
+                            WHERE r.person = s.person_id AND r.role = s.role AND r.kind IN ('hire', 'account', 'move'))
+           AND NOT EXISTS (SELECT FROM access_control_historicalstaff h
+                            WHERE h.id = s.id AND h.role = s.role AND h.history_change_reason = 'set_up')
+         ORDER BY s.username
+        """
+    )
+
+
 CONTROLS = (
     Control(
         "P8_A1",
@@ -164,6 +210,32 @@ CONTROLS = (
         _writable_records,
         why=_("PostgreSQL itself is asked: the application may add to records, and change or remove none."),
         rows_are=_("tables"),
+    ),
+    Control(
+        "P8_A1",
+        "sign_ins_locked",
+        _("sign-ins locked in the last 30 days"),
+        _sign_ins(Event.SIGN_IN_LOCKED),
+        tally=True,
+        why=_("After too many wrong passwords an account or an address is locked, and the ledger says so."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_A1",
+        "sign_ins_failed",
+        _("failed sign-ins in the last 30 days"),
+        _sign_ins(Event.SIGN_IN_FAILED),
+        tally=True,
+        why=_("Every wrong password for an account is in the ledger."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_A1",
+        "broken_seals",
+        _("values that did not open in the last 30 days"),
+        _broken_seals,
+        why=_("A sealed value that does not open was altered or moved, or lost its key; each is an incident."),
+        rows_are=_("member or case, and item"),
     ),
     Control(
         "P8_A1",
@@ -197,6 +269,14 @@ CONTROLS = (
         _("accounts of people outside the three classes"),
         _outside_the_classes,
         why=_("Every active account belongs to a person of one of the classes that the sentence names."),
+        rows_are=_("accounts"),
+    ),
+    Control(
+        "P8_B1",
+        "given_alone",
+        _("accounts whose role was not given by two persons"),
+        _given_alone,
+        why=_("Each active account's role is looked for among the requests that another person agreed to."),
         rows_are=_("accounts"),
     ),
     Control(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from guardian.models import UserObjectPermissionBase
 
 from access_control.codes import Purpose, Reason
+from access_control.locks import Rank
 from access_control.vault.categories import Category
 
 
@@ -44,6 +45,7 @@ class GrantBase(UserObjectPermissionBase):
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     end_reason = models.CharField(_("why it ended"), max_length=40, choices=Reason.choices, blank=True)
 
+    lock_rank = Rank.GRANT
     objects = GrantQuerySet.as_manager()  # type: ignore[misc, assignment]
 
     class Meta:

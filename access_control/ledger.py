@@ -9,7 +9,7 @@ import getpass
 import ipaddress
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
+from access_control import incidents, locks
 from access_control.codes import Purpose, SubjectKind
 from access_control.copying import copy_rows
 from access_control.ids import new_id
@@ -78,8 +79,9 @@ class Act:
         subject_kind: SubjectKind = SubjectKind.MEMBER,
         items: Sequence[str] = (),
         note: uuid.UUID | None = None,
+        items_of: Mapping[uuid.UUID, Sequence[str]] | None = None,
     ) -> None:
-        """Append one event for each of ``subjects``, with one COPY; ``items`` are the same for all of them."""
+        """Append one event for each of ``subjects``, with one COPY. ``items_of``: the item codes for each."""
         from access_control.models import LedgerEvent
 
         _require_declared(event)
@@ -87,11 +89,21 @@ class Act:
         # Binary COPY takes an address as an address.
         who["address"] = who["address"] and ipaddress.ip_address(who["address"])
         names = ["id", "event", "subject", "subject_kind", "note", "items", "count", *who]
+        items = items_of or {}
         copy_rows(
             LedgerEvent,
             names,
             (
-                [new_id(), str(event), subject, subject_kind.value, note, list(items), 1, *who.values()]
+                [
+                    new_id(),
+                    str(event),
+                    subject,
+                    subject_kind.value,
+                    note,
+                    list(items.get(subject, ())),
+                    1,
+                    *who.values(),
+                ]
                 for subject in subjects
             ),
         )
@@ -151,12 +163,22 @@ def acting(
     """
     outer = _under_way.get()
     act = Act(actor, str(reason), case)
-    with transaction.atomic(durable=durable):
-        act._announce()
-        token = _under_way.set(act)
-        try:
-            yield act
-        finally:
-            _under_way.reset(token)
-        if outer is not None:
-            outer._announce()
+    try:
+        with locks.in_order(), transaction.atomic(durable=durable):
+            act._announce()
+            token = _under_way.set(act)
+            try:
+                yield act
+            finally:
+                _under_way.reset(token)
+            if outer is not None:
+                outer._announce()
+    finally:
+        # An incident is on record also where the act was rolled back because of it.
+        if outer is None:
+            incidents.record_noted(act)
+
+
+def under_way() -> Act | None:
+    """The act in whose block this is called."""
+    return _under_way.get()

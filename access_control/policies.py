@@ -4,14 +4,16 @@ May = a person of an allowed class ∧ still employed ∧ an active account ∧ 
 needs one, a live grant on the object. Unknown actor, unknown action, missing grant: no. Nobody is a superuser.
 """
 
-import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
-from django.db import connection, models
+from django.db import models
 from django.db.models import Exists, OuterRef
 
+from access_control import locks
 from access_control.grants import grant_model_for
+from access_control.models import Person, Staff
 from access_control.roles import NEEDS_GRANT, PERMISSIONS
 
 M = TypeVar("M", bound=models.Model)
@@ -40,16 +42,18 @@ def restrict(queryset: models.QuerySet[M], actor: Any, action: str) -> models.Qu
         grants = grant_model_for(model)
         if grants is None:
             return queryset.none()
-        app_label, codename = action.split(".")
-        live = grants.objects.live().filter(
-            content_object=OuterRef("pk"),
-            user=actor,
-            permission__codename=codename,
-            permission__content_type__app_label=app_label,
-        )
-        return queryset.filter(Exists(live))
+        return queryset.filter(Exists(_live(grants, actor, action).filter(content_object=OuterRef("pk"))))
     rule = getattr(model, "restriction", None)
     return queryset.none() if rule is None else queryset.filter(rule(actor, action))
+
+
+def _live(grants: Any, actor: Any, action: str) -> models.QuerySet[Any]:
+    """The live grants of ``actor`` for ``action``."""
+    app_label, codename = action.split(".")
+    live: models.QuerySet[Any] = grants.objects.live().filter(
+        user=actor, permission__codename=codename, permission__content_type__app_label=app_label
+    )
+    return live
 
 
 def can(actor: Any, action: str, target: models.Model | None = None) -> bool:
@@ -67,83 +71,69 @@ def live_grant(actor: Any, action: str, target: models.Model, **by: Any) -> Any:
     grants = grant_model_for(type(target))
     if grants is None or not may(actor, action):
         raise PermissionDenied
-    app_label, codename = action.split(".")
-    found = (
-        grants.objects.live()
-        .filter(
-            content_object=target,
-            user=actor,
-            permission__codename=codename,
-            permission__content_type__app_label=app_label,
-            **by,
-        )
-        .order_by("-opened_at")
-        .first()
-    )
+    found = _live(grants, actor, action).filter(content_object=target, **by).order_by("-opened_at").first()
     if found is None:
         raise PermissionDenied
     return found
 
 
-def hold(actor: Any, action: str, target: models.Model, **by: Any) -> None:
-    """Find the grant for ``action`` on ``target`` and hold it like :func:`hold_for_reveal`. Raises PermissionDenied."""
-    hold_for_reveal(actor, live_grant(actor, action, target, **by))
+def keep_grants(actor: Any, action: str, targets: Iterable[models.Model], **by: Any) -> dict[Any, Any]:
+    """The live grants, narrowed ``by`` their columns, that let ``actor`` do ``action``: target → the newest.
 
-
-def hold_role(actor: Any, action: str, *rows: models.Model) -> None:
-    """Re-check account, person and role, then that ``rows`` are still there, under share locks held to the end.
-
-    For what needs no grant. A departure, a move or a destruction waits, and is true once it returns. Raises
-    PermissionDenied. Rows are held in the order given: a member before what belongs to them.
+    Account and grants are kept to the end of the transaction. A target without one is left out. Raises PermissionDenied
+    when the account itself may not.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT s.role, p.access_class FROM access_control_staff s"
-            " JOIN access_control_person p ON p.id = s.person_id"
-            " WHERE s.id = %s AND s.epoch = %s AND s.is_active AND p.left_on IS NULL FOR SHARE OF s, p",
-            [actor.pk, actor.epoch],
-        )
-        role, access_class = cursor.fetchone() or ("", "")
-        if not access_class or action not in PERMISSIONS.get(role, frozenset()):
+    hold_accounts((actor, action))
+    found, wanted = locks.found_true(), list(targets)
+    place = (actor.pk, action, *sorted((name, getattr(value, "pk", value)) for name, value in by.items()))
+    new = [target for target in wanted if (*place, target.pk) not in found]
+    if new and (grants := grant_model_for(type(new[0]))) is not None:
+        kept = locks.keep(_live(grants, actor, action).filter(content_object__in=new, **by))
+        for grant in sorted(kept, key=lambda one: (one.opened_at, one.pk)):
+            found[*place, grant.content_object_id] = grant
+    return {target.pk: found[*place, target.pk] for target in wanted if (*place, target.pk) in found}
+
+
+def hold(
+    actor: Any,
+    action: str | None = None,
+    *,
+    targets: Sequence[models.Model] = (),
+    rows: Sequence[models.Model] = (),
+    **by: Any,
+) -> None:
+    """Re-check account, role, a grant on each of ``targets``, and ``rows``; hold them to the end of the transaction.
+
+    Whoever ends one of them, by a departure, a move, a revocation or a destruction, returns only after that end.
+    Without ``action`` the role is not asked; the system (None) has neither account nor grants. Rows are held in the
+    order given: a member before what belongs to them. Raises PermissionDenied when anything has ended.
+    """
+    if actor is not None:
+        hold_accounts((actor, action))
+        if action in NEEDS_GRANT and not targets:
             raise PermissionDenied
-        for row in rows:
-            cursor.execute(f"SELECT 1 FROM {row._meta.db_table} WHERE id = %s FOR SHARE", [row.pk])
-            if cursor.fetchone() is None:
-                raise PermissionDenied
+        if targets and len(keep_grants(actor, str(action), targets, **by)) < len(set(targets)):
+            raise PermissionDenied
+    for row in rows:
+        if not locks.share(type(row)._default_manager.filter(pk=row.pk)):
+            raise PermissionDenied
 
 
-def hold_grant(actor: Any, grant: Any) -> None:
-    """Re-check account, person and grant under share locks, in that order; the transaction holds them to its end."""
-    _hold(actor, grant, with_object=False)
+def hold_accounts(*who: tuple[Any, str | None]) -> None:
+    """As :func:`hold`, for several accounts at once, each with the action that its role must carry, or None."""
+    found = locks.found_true()
+    new = [actor for actor, _action in who if (actor.pk, actor.epoch) not in found]
+    if new:
+        people = {person.pk: person for person in locks.keep(_employed(new))}
+        for account in locks.keep(Staff.objects.filter(pk__in=[actor.pk for actor in new], is_active=True)):
+            if account.person_id in people:
+                account.person = people[account.person_id]
+                found[account.pk, account.epoch] = account
+    for actor, action in who:
+        held = found.get((actor.pk, actor.epoch))
+        if held is None or (action is not None and not may(held, action)):
+            raise PermissionDenied
 
 
-def hold_for_reveal(actor: Any, grant: Any) -> None:
-    """Re-check account, grant and object under share locks, in that order; the transaction holds them to its end.
-
-    A revocation, a departure or a destruction waits for a reveal in flight, and is true once it returns. Raises
-    PermissionDenied when any of the three no longer holds. Raw SQL, because the ORM has no FOR SHARE.
-    """
-    _hold(actor, grant, with_object=True)
-
-
-def _hold(actor: Any, grant: Any, *, with_object: bool) -> None:
-    table = grant._meta.db_table
-    target = grant._meta.get_field("content_object").related_model._meta.db_table
-    checks: list[tuple[str, list[uuid.UUID | int]]] = [
-        (
-            "SELECT 1 FROM access_control_staff s JOIN access_control_person p ON p.id = s.person_id"
-            " WHERE s.id = %s AND s.epoch = %s AND s.is_active AND p.left_on IS NULL FOR SHARE OF s, p",
-            [actor.pk, grant.staff_epoch],
-        ),
-        (
-            f"SELECT 1 FROM {table} WHERE id = %s AND ended_at IS NULL AND expires_at > clock_timestamp() FOR SHARE",
-            [grant.pk],
-        ),
-    ]
-    if with_object:
-        checks.append((f"SELECT 1 FROM {target} WHERE id = %s FOR SHARE", [grant.content_object_id]))
-    with connection.cursor() as cursor:
-        for sql, parameters in checks:
-            cursor.execute(sql, parameters)
-            if cursor.fetchone() is None:
-                raise PermissionDenied
+def _employed(accounts: Sequence[Any]) -> models.QuerySet[Person]:
+    return Person.objects.filter(pk__in=[account.person_id for account in accounts], left_on=None)

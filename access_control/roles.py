@@ -44,6 +44,7 @@ _ANSWERS_FOR_DESTRUCTIONS = _SEES_DESTRUCTIONS | {
     "retention.make_plan",
     "retention.approve_plan",
     "retention.place_legalhold",
+    "access_control.accept_restore",
 }
 _READS_THE_LEDGER = frozenset(
     {
@@ -51,16 +52,21 @@ _READS_THE_LEDGER = frozenset(
         "access_control.view_person",
         "access_control.view_staff",
         "access_control.view_entity",
+        "access_control.view_accessrequest",
         "consent.view_policyversion",
     }
 )
+# Access is given by two persons. Administrators ask; another administrator agrees, so that work goes on in the privacy
+# officer's absence, or the officer, who answers for who sees personal data and can ask for none.
+_AGREES_TO_ACCESS = frozenset({"access_control.view_accessrequest", "access_control.approve_accessrequest"})
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.AGENT: _AGENT,
-    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS,
-    Role.OFFICER: _READS_THE_LEDGER | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | {"members.view_case"},
+    Role.SUPERVISOR: _AGENT | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | {"members.confirm_document"},
+    Role.OFFICER: _READS_THE_LEDGER | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | _AGREES_TO_ACCESS | {"members.view_case"},
     Role.AUDITOR: _READS_THE_LEDGER | _SEES_DESTRUCTIONS,
-    Role.ADMINISTRATOR: frozenset(
+    Role.ADMINISTRATOR: _AGREES_TO_ACCESS
+    | frozenset(
         {
             "access_control.view_person",
             "access_control.add_person",

@@ -2,16 +2,25 @@
 
 import datetime
 import uuid
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from access_control import locks
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import Approval, Entity, Person, Staff
 from access_control.roles import Role
+
+if TYPE_CHECKING:
+    from access_control.access_models import AccessRequest
 
 APPROVAL_LASTS = datetime.timedelta(days=7)
 
@@ -24,6 +33,16 @@ class NotApprovable(Exception):
     """The approval was given, used or has expired, or it names another payload."""
 
 
+class SecondPersonNeeded(PermissionDenied):
+    """Nobody gives access alone: it is asked for (``access_services``), and another person agrees."""
+
+
+def _require_agreement(actor: Staff | None, agreed: "AccessRequest | None") -> None:
+    """Only setting up needs no second person. That ``agreed`` was agreed to is PostgreSQL's to check (CA016)."""
+    if actor is not None and agreed is None:
+        raise SecondPersonNeeded
+
+
 def hire(
     employee_number: str,
     *,
@@ -33,10 +52,20 @@ def hire(
     joined_on: datetime.date,
     actor: Staff | None,
     reason: str = Reason.HIRED,
+    agreed: "AccessRequest | None" = None,
 ) -> Person:
-    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account."""
+    """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account.
+
+    Raises SecondPersonNeeded when a person alone would give an access class, and ValidationError when number or name
+    holds a strange character.
+    """
+    if access_class:
+        _require_agreement(actor, agreed)
+    for text in (employee_number, display_name):
+        refuse_strange_characters(text)
     with acting(actor, reason=reason) as act:
         person = Person.objects.create(
+            **({"id": agreed.person} if agreed else {}),
             employee_number=employee_number,
             display_name=display_name,
             entity=entity,
@@ -48,12 +77,27 @@ def hire(
 
 
 def open_account(
-    person: Person, *, username: str, role: Role | str, password: str, actor: Staff | None, reason: str = Reason.HIRED
+    person: Person,
+    *,
+    username: str,
+    role: Role | str,
+    password: str | None,
+    actor: Staff | None,
+    reason: str = Reason.HIRED,
+    agreed: "AccessRequest | None" = None,
 ) -> Staff:
-    """Give ``person`` an account. Raises ValidationError when the password is too weak."""
+    """Give ``person`` an account; without a password nobody signs in before its owner has set one.
+
+    Raises ValidationError when the password is too weak, the username is taken or holds a strange character, and
+    SecondPersonNeeded when a person alone would open it.
+    """
+    _require_agreement(actor, agreed)
+    refuse_strange_characters(username)
     staff = Staff(username=username, person=person, role=role)
-    validate_password(password, staff)
+    if password is not None:
+        validate_password(password, staff)
     staff.set_password(password)
+    staff.full_clean()
     with acting(actor, reason=reason) as act:
         staff.save(force_insert=True)
         act.record(Event.ACCOUNT_OPENED, subject=person.pk, subject_kind=SubjectKind.STAFF)
@@ -73,34 +117,56 @@ def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = 
 def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str = Reason.LEFT) -> Person:
     """The person has left: sessions, grants and approvals of their account are void from now (P8.B2).
 
-    Raises AlreadyLeft.
+    Waits for openings under way. When it returns, the account opens nothing any more. Raises AlreadyLeft; StillUnderWay
+    when one has not ended in time: the departure is on record all the same, and nothing new is opened.
     """
     with acting(actor, reason=reason) as act:
-        person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
+        person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
         # Access ends now also for somebody entered ahead of the first day.
         person.left_on = max(on, person.joined_on)
         person.save(update_fields=["left_on"])
         Staff.objects.filter(person=person).update(is_active=False, epoch=F("epoch") + 1)
+        transaction.on_commit(lambda: locks.wait_for_openings(accounts))
         act.record(Event.PERSON_LEFT, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
 
 
 def move(
-    person: Person, *, access_class: str, role: str | None = None, actor: Staff | None, reason: str = Reason.MOVED
+    person: Person,
+    *,
+    access_class: str,
+    role: str | None = None,
+    actor: Staff | None,
+    reason: str = Reason.MOVED,
+    agreed: "AccessRequest | None" = None,
 ) -> Person:
-    """The person does other work: what they were granted before is void from now (P8.B2). Raises AlreadyLeft."""
+    """The person does other work: what they were granted before is void from now (P8.B2).
+
+    Waits as :func:`leave` does. Raises AlreadyLeft, StillUnderWay, and SecondPersonNeeded when a person alone would
+    give an access class or a role.
+    """
+    if access_class or role:
+        _require_agreement(actor, agreed)
     with acting(actor, reason=reason) as act:
-        person = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
+        person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
         person.access_class = access_class
         person.save(update_fields=["access_class"])
         changes = {"role": role} if role else {}
         Staff.objects.filter(person=person).update(epoch=F("epoch") + 1, **changes)
+        transaction.on_commit(lambda: locks.wait_for_openings(accounts))
         act.record(Event.PERSON_MOVED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
+
+
+def _to_end(person: Person) -> tuple[Person, list[Staff]]:
+    """Person and account, locked for a change that ends access."""
+    with locks.bounded(_("Somebody else is changing this person or account. Nothing was changed; try again.")):
+        person = locks.change_one(Person, person.pk)
+        return person, locks.change(Staff.objects.filter(person=person))
 
 
 def ask_approval(kind: str, *, payload_hash: bytes, actor: Staff | None, reason: str) -> Approval:
@@ -123,7 +189,7 @@ def approve(approval: Approval, *, actor: Staff, reason: str) -> Approval:
     """Agree. The database refuses the requester as approver. Raises NotApprovable."""
     now = timezone.now()
     with acting(actor, reason=reason) as act:
-        approval = Approval.objects.select_for_update(no_key=True).get(pk=approval.pk)
+        approval = locks.change_one(Approval, approval.pk)
         if approval.approved_at or approval.expires_at <= now:
             raise NotApprovable
         approval.approver, approval.approver_epoch, approval.approved_at = actor.person, actor.epoch, now

@@ -16,8 +16,8 @@ from access_control.vault.roles import role_names
 
 ALIAS = "default"
 OWN_APPS = ("access_control", "members", "consent", "retention")
-# Tables of libraries whose rows the app may delete: sessions end, jobs are finished.
-DELETABLE_PREFIXES = ("django_session", "procrastinate_")
+# Tables of libraries whose rows the app may delete: sessions end, jobs are finished, failed sign-ins are forgiven.
+DELETABLE_PREFIXES = ("axes_accessattempt", "django_session", "procrastinate_")
 
 LEDGER = """
 CREATE OR REPLACE FUNCTION ledger_stamp() RETURNS trigger
@@ -121,7 +121,7 @@ def statements(columns_of: dict[str, set[str]]) -> str:
         f"GRANT USAGE ON SCHEMA public TO {app}, {purger}, {reader};",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app}, {purger}, {reader};",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app}, {purger}, {reader};",
-        f"REVOKE ALL ON django_session FROM {purger}, {reader};",
+        f"REVOKE ALL ON django_session, axes_accessattempt FROM {purger}, {reader};",
     ]
     own: dict[str, type[models.Model]] = {}
     histories: set[str] = set()

@@ -6,6 +6,7 @@
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from access_control import policies, services
+from access_control.forms import PlainTextForm
 
 # Navigation: label, view, and the permission without which it is not shown.
 NAVIGATION = (
@@ -30,10 +32,15 @@ NAVIGATION = (
     (_("Ledger"), "admin:access_control_ledgerevent_changelist", "access_control.view_ledgerevent"),
     (_("People"), "admin:access_control_person_changelist", "access_control.view_person"),
     (_("Accounts"), "admin:access_control_staff_changelist", "access_control.view_staff"),
+    (_("Requests for access"), "admin:access_control_accessrequest_changelist", "access_control.view_accessrequest"),
 )
 
 
-class OwnPasswordForm(PasswordChangeForm):
+class SignInForm(PlainTextForm, AdminAuthenticationForm):
+    """Username and password."""
+
+
+class OwnPasswordForm(PlainTextForm, PasswordChangeForm):
     """Changes the password through the service, so that the change has an actor."""
 
     def save(self, commit: bool = True) -> Any:
@@ -48,6 +55,7 @@ class ConsoleSite(AdminSite):
     site_title = _("Personal Information Console")
     index_title = _("Start")
     index_template = "admin/start.html"
+    login_form = SignInForm
     enable_nav_sidebar = False
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -90,19 +98,23 @@ class ConsoleSite(AdminSite):
 
 def wire() -> None:
     """Hand out what apps add to each other: steps of a call in their order, panels, texts of notices."""
+    from access_control import restore
     from consent.admin.records import RecordAdmin
     from consent.panels import consent_panel
     from consent.services import notices
     from consent.steps import LookStep
     from members import showing
     from members.admin import CaseAdmin, MemberAdmin
+    from members.identity_step import IdentityStep
     from members.models import Notice
-    from members.steps import CloseStep, CorrectionStep, IdentityStep, TellStep
+    from members.steps import CloseStep, CorrectionStep, TellStep
     from retention.explaining import notice_context
     from retention.naming import certificate_names
     from retention.panels import record_panel, retention_panel
+    from retention.restores import witness
     from retention.steps import EndStep, ReturnStep
 
+    restore.WITNESSES = (witness,)
     MemberAdmin.panels = (consent_panel, retention_panel)
     RecordAdmin.panels = (record_panel,)
     showing.certificate_names = certificate_names

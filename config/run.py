@@ -204,7 +204,8 @@ def serves(port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/")
-        return connection.getresponse().status < 500
+        # 503: it serves, and says why it is closed.
+        return connection.getresponse().status in {*range(500), 503}
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -14,6 +14,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from access_control.addresses import trusted_proxies
 from config import embedded
 
 # Lets annotations such as ModelAdmin[Member] stand in code that runs.
@@ -126,6 +127,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django.forms",
+    "axes",
     "csp",
     "guardian",
     "simple_history",
@@ -138,17 +140,21 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "access_control.requests.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "access_control.requests.RequestMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "access_control.requests.BodyLimitMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "access_control.requests.RestoreMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -182,12 +188,24 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "access_control.passwords.GuessableValidator"},
 ]
+# Sign-in is locked by account and by address; access_control/sign_in.py counts, and holds how many tries and how long.
+AXES_HANDLER = "access_control.sign_in.SignInHandler"
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_LOCKOUT_CALLABLE = "access_control.sign_in.locked_page"
+AXES_CLIENT_IP_CALLABLE = "access_control.sign_in.client_address"
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
-# Sessions end with the browser (P10.B) and when idle.
+# Sessions end with the browser (P10.B) and when idle. The database holds a hash of each key.
+SESSION_ENGINE = "access_control.sessions"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+# As long as the oldest export or backup may live from which a destroyed member could come back.
+TOMBSTONE_DAYS = _whole_number("TOMBSTONE_DAYS", 400)
 SESSION_COOKIE_AGE = 60 * _whole_number("SESSION_IDLE_MINUTES", 30)
 SESSION_SAVE_EVERY_REQUEST = True
 SESSION_COOKIE_HTTPONLY = True
@@ -206,6 +224,32 @@ SECURE_HSTS_PRELOAD = not DEBUG
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _boolean("BEHIND_TLS_PROXY") else None
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+try:
+    TRUSTED_PROXIES = trusted_proxies(env.list("TRUSTED_PROXIES", default=[]))
+except ValueError as error:
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}") from None
+# The console uses nothing of the machine it is shown on, and no other site may embed anything of it.
+HEADERS_OF_EVERY_ANSWER = {
+    "Permissions-Policy": ", ".join(
+        f"{feature}=()"
+        for feature in (
+            *("accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture"),
+            *("encrypted-media", "fullscreen", "gamepad", "geolocation", "gyroscope", "hid", "idle-detection"),
+            *("local-fonts", "magnetometer", "microphone", "midi", "payment", "picture-in-picture"),
+            *("screen-wake-lock", "serial", "usb", "web-share", "xr-spatial-tracking"),
+        )
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+# Forms only: nothing larger is read, and what is read stays in memory.
+REQUEST_BODY_MAX_BYTES = _whole_number("REQUEST_BODY_MAX_BYTES", 1_048_576)
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_MAX_BYTES
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -250,6 +294,17 @@ vars().update(env.email_url_config(EMAIL_URL) if EMAIL_URL else {"EMAIL_BACKEND"
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="privacy@marketplace.example")
 
+# Who writes to the members of each entity's site; NOTICE_SENDERS is JSON of this shape.
+_MADE_UP_SENDERS = {
+    "jp": {"site": "マーケットプレイス日本", "window": "お客様センター", "telephone": "0120-000-000"},
+    "kr": {"site": "마켓플레이스 코리아", "window": "Customer centre", "telephone": "+82 2 0000 0000"},
+    "sg": {"site": "Marketplace Singapore", "window": "Customer centre", "telephone": "+65 6000 0000"},
+}
+NOTICE_SENDERS = env.json(
+    "NOTICE_SENDERS",
+    default={code: {**sender, "mail": DEFAULT_FROM_EMAIL} for code, sender in _MADE_UP_SENDERS.items()},
+)
+
 # Jobs live in each app's jobs.py; ids only in arguments.
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 
@@ -271,6 +326,8 @@ LOGGING = {
         # SQL carries no plaintext, but its parameters carry lookups and ciphertext: never to a log.
         "django.db.backends": {"level": "WARNING"},
         "procrastinate": {"level": "WARNING"},
+        # What it says of a sign-in names who tried; the ledger says it better.
+        "axes": {"level": "CRITICAL"},
         "django.server": {"level": "WARNING", "propagate": True, "handlers": []},
     },
 }

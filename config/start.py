@@ -8,13 +8,29 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from access_control import policies
+from access_control.access_admin import waiting_for
 from access_control.accounts import actor_of
+from access_control.models import AcceptedRestore
 from members.admin.cases import names_of_granted
 from members.models import Case, Correction, Notice
 from retention.admin.board import SEES_BOARD
+from retention.restores import Loss
 
 MOST = 10
 DUE_SOON = datetime.timedelta(days=3)
+RESTORES_SHOWN = datetime.timedelta(days=30)
+
+
+def accepted_restores(now: datetime.datetime) -> list[dict[str, Any]]:
+    """Restores that two persons accepted within 30 days, and what each has lost, in words; newest first."""
+    accepted = AcceptedRestore.objects.filter(accepted_at__gt=now - RESTORES_SHOWN)
+    return [
+        {
+            "at": restored.accepted_at,
+            "lost": [(Loss(code).label, count) for code, count in restored.lost.items() if count],
+        }
+        for restored in accepted
+    ]
 
 
 def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any]:
@@ -22,6 +38,9 @@ def start_context(request: HttpRequest, now: datetime.datetime) -> dict[str, Any
     today = timezone.localdate(now)
     # Only whether there is a board to look at: computing it takes longer than a start page may.
     context: dict[str, Any] = {"today": today, "sees_board": policies.may(request.user, SEES_BOARD)}
+    context["access_waits"] = waiting_for(request.user)
+    if context["sees_board"] or policies.may(request.user, "access_control.accept_restore"):
+        context["accepted_restores"] = accepted_restores(now)
     if not policies.may(request.user, "members.view_case"):
         return context
     seen = policies.restrict(Case.objects.filter(state=Case.State.OPEN), request.user, "members.view_case")

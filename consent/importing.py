@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.models import Entity, Staff
 from consent.services.joining import join_many
 from members.intake import Fault, NewMember, Rejected, parse
-from members.lines import Imported, Rejects, in_chunks, read_line
+from members.lines import Imported, Rejects, day_of, in_chunks, read_line
 from members.services import registration
 from members.services.registration import Registration
 
@@ -35,8 +35,8 @@ def import_members(
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
     ``exported_at`` is when the file was written, for rows that do not say it. What was left out of a row that came in,
-    and what won over it, goes to ``warnings``. With ``dry_run`` rows are checked for form only, and nothing is written
-    but rejects and warnings.
+    and what won over it, goes to ``warnings``. With ``dry_run`` nothing is written but rejects and warnings: what would
+    become of each row, as far as can be told.
     """
     result = Imported()
     entities, today = frozenset(Entity.objects.values_list("code", flat=True)), timezone.localdate()
@@ -53,13 +53,19 @@ def import_members(
         rejects.add(row[0], faults)
 
     def enter(rows: list[tuple[int, NewMember]]) -> None:
-        registrations = join_many([new for _line, new in rows], actor=actor)
+        news = [new for _line, new in rows]
+        registrations = registration.foreseen(news) if dry_run else join_many(news, actor=actor)
         for row, registered in zip(rows, registrations, strict=True):
-            if registered.outcome == registration.CONFLICT:
-                refuse(row, *_conflicts(registered))
+            if registered.outcome in _WHY:
+                refuse(row, *_faults(registered))
+                continue
+            if registered.outcome == registration.CREATED:
+                result.enter(dry_run=dry_run)
+            elif registered.outcome == registration.UNCHANGED:
+                result.leave(dry_run=dry_run)
             else:
                 setattr(result, registered.outcome, getattr(result, registered.outcome) + 1)
-                warn(row[0], [*row[1].left_out, *registered.kept])
+            warn(row[0], [*row[1].left_out, *registered.kept])
 
     def flush() -> None:
         in_chunks(chunk, enter, refuse)
@@ -75,10 +81,6 @@ def import_members(
             rejects.add(number, rejected.faults)
             progress(1)
             continue
-        if dry_run:
-            warn(number, new.left_out)
-            progress(1)
-            continue
         if exported_at is not None and new.exported_at is None:
             new = dataclasses.replace(new, exported_at=exported_at)
         chunk.append((number, new))
@@ -88,22 +90,27 @@ def import_members(
     return result
 
 
+# Why a row did not go in, by its outcome; a conflict says why itself.
 _WHY = {
+    registration.CONFLICT: None,
+    registration.DESTROYED: _("The member was destroyed on %(day)s; a file does not bring it back."),
+    registration.BROKEN: _(
+        "A value on file of this member cannot be opened, so nothing was compared. Tell the privacy officer."
+    ),
+}
+_CONFLICT = {
     registration.LOGIN_TAKEN: _("Another member has this login ID."),
     registration.IMMUTABLE: _(
         "This member number is on file, and what cannot be corrected (clause 5) differs. Nothing of the row was taken."
     ),
-    registration.UNREADABLE: _("What is on file of this member cannot be opened; tell the privacy officer."),
 }
 
 
-def _conflicts(registered: Registration) -> list[Fault]:
-    """Why a row is in conflict, for each field that differs or is taken."""
-    fields = [_row_field(name) for name in registered.fields] or ["member_number"]
-    return [Fault(field, _CODE.get(registered.why, "conflict"), _WHY[registered.why]) for field in fields]
-
-
-_CODE = {registration.UNREADABLE: "unreadable"}
+def _faults(registered: Registration) -> list[Fault]:
+    """Why a row did not go in, for each field that says so, in the words of the rejects file."""
+    reason = _WHY[registered.outcome] or _CONFLICT[registered.why]
+    said = reason % {"day": day_of(registered.destroyed_at)}
+    return [Fault(_row_field(name), registered.outcome, said) for name in registered.fields]
 
 
 def _row_field(name: str) -> str:

@@ -3,20 +3,31 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
 from members.intake import Fault, NewTransaction, Rejected, parse_transaction
-from members.lines import Imported, Rejects, in_chunks, read_line
+from members.lines import Imported, Rejects, day_of, in_chunks, read_line
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
 
 CHUNK = 1_000
 _REFUSED = {
-    transactions.UNKNOWN_MEMBER: "No member has this member number.",
-    transactions.DESTROYED_YEAR: "The member's records of this fiscal year were destroyed; none is added to them.",
+    transactions.UNKNOWN_MEMBER: _("No member has this member number."),
+    transactions.DESTROYED_MEMBER: _("The member was destroyed on %(day)s; a file brings back nothing of it."),
+    transactions.DESTROYED_YEAR: _("The records of this fiscal year were destroyed on %(day)s; none is added to them."),
+    transactions.BROKEN_SEAL: _(
+        "A record on file cannot be opened, so nothing was compared. Tell the privacy officer."
+    ),
 }
-_FIELD_OF = {transactions.UNKNOWN_MEMBER: "member_number", transactions.DESTROYED_YEAR: "ordered_on"}
+_FIELD_OF = {
+    transactions.UNKNOWN_MEMBER: "member_number",
+    transactions.DESTROYED_MEMBER: "member_number",
+    transactions.DESTROYED_YEAR: "ordered_on",
+    transactions.BROKEN_SEAL: "order",
+}
 
 
 def import_transactions(
@@ -30,8 +41,8 @@ def import_transactions(
 ) -> Imported:
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
-    With ``dry_run`` rows are checked for form only, and nothing is written but the rejects. Nothing of an order is left
-    out, so there are no ``warnings``.
+    With ``dry_run`` nothing is written but the rejects: what would become of each row, as far as can be told. Nothing
+    of an order is left out, so there are no ``warnings``.
     """
     result = Imported()
     chunk: list[tuple[int, NewTransaction]] = []
@@ -41,13 +52,17 @@ def import_transactions(
         rejects.add(row[0], [fault])
 
     def enter(rows: list[tuple[int, NewTransaction]]) -> None:
-        with acting(actor, reason=Reason.IMPORTED) as act:
-            entered = register_transactions([new for _line, new in rows], act=act)
+        news = [new for _line, new in rows]
+        if dry_run:
+            entered = transactions.foreseen(news)
+        else:
+            with acting(actor, reason=Reason.IMPORTED) as act:
+                entered = register_transactions(news, act=act)
         for row, registered in zip(rows, entered, strict=True):
             if registered.outcome == transactions.CREATED:
-                result.created += 1
+                result.enter(dry_run=dry_run)
             elif registered.outcome == transactions.UNCHANGED:
-                result.unchanged += 1
+                result.leave(dry_run=dry_run)
             else:
                 refuse(row, _fault(registered))
 
@@ -65,9 +80,6 @@ def import_transactions(
             rejects.add(number, rejected.faults)
             progress(1)
             continue
-        if dry_run:
-            progress(1)
-            continue
         chunk.append((number, new))
         if len(chunk) >= CHUNK:
             flush()
@@ -77,4 +89,5 @@ def import_transactions(
 
 def _fault(registered: Registered) -> Fault:
     """Why a row did not go in, in the words of the rejects file."""
-    return Fault(_FIELD_OF[registered.outcome], registered.outcome, _REFUSED[registered.outcome])
+    reason = _REFUSED[registered.outcome] % {"day": day_of(registered.destroyed_at)}
+    return Fault(_FIELD_OF[registered.outcome], registered.outcome, reason)

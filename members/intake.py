@@ -260,15 +260,15 @@ def _contacts(reader: RowReader, row: Mapping[str, Any]) -> tuple[NewContact, ..
     found = []
     for path, entry in reader.rows(row, "contacts", _ENTRY_FIELDS["contacts"]):
         kind, where = reader.choice(entry, "kind", f"{path}.kind", _CONTACT_KINDS), f"{path}.value"
-        text = reader.text(entry, "value", where, needed=False, lenient=True)
+        book = inventory.CONTACT[kind].book if kind in inventory.CONTACT else rule_books.TEXT
+        text = reader.text(entry, "value", where, needed=False, lenient=True, book=book)
         if not text and not reader.names(where):
             reader.left_out.append(Fault(where, "missing", _("This field is missing.")))
         if kind and kind not in _CONTACT_KINDS:
             reader.fault(f"{path}.kind", "unknown_kind", _("No such kind of contact."))
         elif kind and text:
-            item = inventory.CONTACT[kind]
-            for piece in rule_books.pieces(item.book, text, reader.country):
-                value, form, well_formed = reader.read(piece, where, item, lenient=True)
+            for piece in rule_books.pieces(book, text, reader.country):
+                value, form, well_formed = reader.read(piece, where, book, lenient=True)
                 if value:
                     found.append(NewContact(kind, value, well_formed, form))
     return tuple(sorted(set(found)))

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import datetime
 import json
 import logging
 import os
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from django.db import DataError, IntegrityError
+from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from access_control.vault.errors import Destroyed, FenceStands, NoKey, SealBroken
@@ -29,7 +32,8 @@ class Imported:
     """What an import did, in rows: each row that was read is counted once more, by what became of it.
 
     ``used``: only the last use was later; ``changed``: changed on My Page; ``kept``: something on file won over the
-    file. ``warned`` counts rows that came in with something left out or kept.
+    file. ``warned`` counts rows that came in with something left out or kept. After a dry run, which creates nothing,
+    ``would_create`` and ``would_compare`` say what it would do.
     """
 
     read: int = 0
@@ -40,6 +44,23 @@ class Imported:
     kept: int = 0
     rejected: int = 0
     warned: int = 0
+    would_create: int = 0
+    would_compare: int = 0
+
+    def enter(self, *, dry_run: bool) -> None:
+        """One more row went in, or would."""
+        self.created += not dry_run
+        self.would_create += dry_run
+
+    def leave(self, *, dry_run: bool) -> None:
+        """One more row is on file as it is; after a dry run: it is on file, and would be compared."""
+        self.unchanged += not dry_run
+        self.would_compare += dry_run
+
+
+def day_of(moment: datetime.datetime | None) -> str:
+    """The day (Tokyo) of a destruction, as a reason says it."""
+    return gettext("a day on record") if moment is None else timezone.localdate(moment).isoformat()
 
 
 class Rejects:

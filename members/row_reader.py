@@ -9,16 +9,21 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from members import normal_forms, rule_books
+from members import rule_books
 from members.inventory import Item
 from members.normal_forms import NotNormal
-from members.rule_books import Read
+from members.normal_forms.numbers import CARD_NUMBER, MY_NUMBER
+from members.rule_books import Read, RuleBook
 
 # The policy was established then; nobody joined under it before.
 FIRST_JOINING = datetime.date(2010, 6, 10)
 _FORBIDDEN = {
-    "card_number": _("This field holds a card number. Card numbers are never stored."),
-    "my_number": _("This field holds an Individual Number. It is never stored."),
+    CARD_NUMBER: _(
+        "This field holds a card number (%(digits)d digits from character %(position)d). It is never stored."
+    ),
+    MY_NUMBER: _(
+        "This field holds an Individual Number (%(digits)d digits from character %(position)d). It is never stored."
+    ),
 }
 # The spelling of nearly every date; nothing that text() refuses is spelt so.
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -68,8 +73,9 @@ class RowReader:
         needed: bool,
         most: int = rule_books.LONGEST,
         lenient: bool = False,
+        book: RuleBook = rule_books.TEXT,
     ) -> str:
-        """The tidy text, "" when absent. Refuses other types, control characters, excess and forbidden numbers.
+        """The tidy text, "" when absent. Refuses other types, strange characters, excess, and what ``book`` forbids.
 
         ``lenient``: what is too long is left out.
         """
@@ -91,8 +97,9 @@ class RowReader:
             elif needed:
                 self.fault(path, "missing", _("This field is missing."))
             return ""
-        if code := normal_forms.forbidden_number(value):
-            self.fault(path, code, _FORBIDDEN[code])
+        if seen := book.forbidden_in(value):
+            place = {"digits": seen[0].digits, "position": seen[0].start + 1}
+            self.fault(path, seen[0].kind, _FORBIDDEN[seen[0].kind] % place)
             return ""
         return value
 
@@ -100,13 +107,14 @@ class RowReader:
         self, row: Mapping[str, Any], name: str, path: str, item: Item, *, needed: bool = False, lenient: bool = False
     ) -> Read:
         """The text as the item's rule book has it. What is no such item is a fault, or is left out when ``lenient``."""
-        text = self.text(row, name, path, needed=needed, most=item.book.longest, lenient=lenient)
-        return self.read(text, path, item, lenient=lenient) if text else NOTHING
+        book = item.book
+        text = self.text(row, name, path, needed=needed, most=book.longest, lenient=lenient, book=book)
+        return self.read(text, path, book, lenient=lenient) if text else NOTHING
 
-    def read(self, text: str, path: str, item: Item, *, lenient: bool) -> Read:
-        """A tidy text as the item's rule book has it."""
+    def read(self, text: str, path: str, book: RuleBook, *, lenient: bool) -> Read:
+        """A tidy text as the rule book has it."""
         try:
-            return item.book.read_tidy(text, self.country)
+            return book.read_tidy(text, self.country)
         except NotNormal as error:
             (self.left_out if lenient else self.faults).append(Fault(path, error.code, error.message))
             return NOTHING

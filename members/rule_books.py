@@ -2,8 +2,9 @@
 
 A book says what a text becomes when it is stored, what is refused, and when two texts say the same. Whatever is odd but
 real is read: white space of any kind becomes one space, an old number that is none any more and a postcode of another
-country are kept and marked (``well_formed`` is False). What is no such item at all raises ``NotNormal``, which holds no
-text. The inventory names the book of each item.
+country are kept and marked (``well_formed`` is False). What is no such item at all, or holds a character that no honest
+text holds, raises ``NotNormal``, which holds no text. A book also says which of the numbers that are never stored (P2)
+its text is asked for. The inventory names the book of each item.
 """
 
 import dataclasses
@@ -15,20 +16,23 @@ from typing import NamedTuple
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from access_control.characters import strange_character
 from members import normal_forms
-from members.normal_forms import NotNormal
+from members.normal_forms import NotNormal, SeenNumber
+from members.normal_forms.numbers import CARD_NUMBER, MY_NUMBER
 
 LONGEST = 200
 LONGEST_ADDRESS = 400
 LONGEST_GOODS = 1_000
+# What the marketplace numbers is never a person's; twelve digits may be two telephones, while the number of a card is
+# no telephone's.
+EITHER_NUMBER, ONLY_A_CARD, NO_NUMBER = frozenset({CARD_NUMBER, MY_NUMBER}), frozenset({CARD_NUMBER}), frozenset[str]()
 EARLIEST_BIRTH = datetime.date(1868, 1, 1)
 
 # A line break, a tab or a form feed in a cell of a sheet is a space that somebody typed.
 _BREAKS = re.compile("[\t\n\x0b\x0c\r\x85\u2028\u2029]")
 # A text longer than this many times its longest is not looked through, whatever is left when it is tidied.
 _MOST_SPACE = 10
-# Controls, and halves of a pair that stand alone: no text that a keyboard gives.
-_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ISO = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A letter that every normal form of a name keeps. A text without one is asked of the normal form itself.
 _SURELY_A_LETTER = re.compile("[A-Za-zぁ-ゖァ-ヺ一-鿿가-힣]")
@@ -58,12 +62,20 @@ class Read(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RuleBook:
-    """How the text of an item is read. ``country`` is the member's (ISO 3166, two letters)."""
+    """How the text of an item is read. ``country`` is the member's (ISO 3166, two letters).
+
+    ``forbidden``: the kinds of number that are never stored, and are looked for in such a text.
+    """
 
     _read: Callable[[str, str], Read]
     _same: Callable[[str, str, str], bool]
     _clean: Callable[[str, str], Read] | None = None
     longest: int = LONGEST
+    forbidden: frozenset[str] = EITHER_NUMBER
+
+    def forbidden_in(self, text: str) -> list[SeenNumber]:
+        """The numbers of ``text`` that must not be stored in such an item."""
+        return [seen for seen in normal_forms.forbidden_numbers(text) if seen.kind in self.forbidden]
 
     def read(self, text: str, country: str = "JP") -> Read:
         """What a file says, as it is stored. Raises NotNormal."""
@@ -94,15 +106,20 @@ class RuleBook:
             return False
 
 
+def spaced(text: str) -> str:
+    """The text with a space for each line break and tab, so that every other character keeps its place."""
+    return text if text.isprintable() else _BREAKS.sub(" ", text)
+
+
 def tidy(text: str, longest: int = LONGEST) -> str:
-    """The text on one line, trimmed. Raises NotNormal when it is empty, too long or holds control characters."""
-    if not text.isprintable() and len(text) <= _MOST_SPACE * longest:
-        if _BREAKS.search(text):
-            text = " ".join(part.strip() for part in _BREAKS.split(text) if part.strip())
-        text = text.strip(" \u3000")
-        if _NO_TEXT.search(text):
-            raise NotNormal("control_characters", _("This field holds control characters."))
-    if len(text) > _MOST_SPACE * longest or len(text := text.strip()) > longest:
+    """The text on one line, trimmed. Raises NotNormal when it is empty, too long or holds a strange character."""
+    if len(text) > _MOST_SPACE * longest:
+        raise NotNormal("too_long", _("This field is too long."))
+    if strange := strange_character(spaced(text)):
+        raise NotNormal(strange.code, strange.message)
+    if not text.isprintable() and _BREAKS.search(text):
+        text = " ".join(part.strip() for part in _BREAKS.split(text) if part.strip())
+    if len(text := text.strip()) > longest:
         raise NotNormal("too_long", _("This field is too long."))
     if not text:
         raise NotNormal("empty", _("Type something."))
@@ -197,15 +214,19 @@ def _by_form(form: Callable[[str, str], str]) -> Callable[[str, str, str], bool]
 TEXT = RuleBook(_as_written, _same_writing)
 ADDRESS = RuleBook(_as_written, _same_writing, longest=LONGEST_ADDRESS)
 GOODS = RuleBook(_as_written, _same_writing, longest=LONGEST_GOODS)
-ORDER = RuleBook(_as_written, _same_writing, longest=80)
+ORDER = RuleBook(_as_written, _same_writing, longest=80, forbidden=NO_NUMBER)
 NAME = RuleBook(_named, _same_writing)
 KANA = RuleBook(_kana, _by_form(lambda text, _country: normal_forms.kana(text)))
-MEMBER_NUMBER = RuleBook(_number, _by_form(lambda text, _country: normal_forms.member_number(text)), longest=40)
+MEMBER_NUMBER = RuleBook(
+    _number, _by_form(lambda text, _country: normal_forms.member_number(text)), longest=40, forbidden=NO_NUMBER
+)
 LOGIN_ID = RuleBook(_login, _by_form(lambda text, _country: normal_forms.login_id(text)), longest=80)
 BIRTH_DATE = RuleBook(_birth_date, _same_writing)
 SEX = RuleBook(_sex, _same_writing)
 MAIL = RuleBook(_mail, _by_form(lambda text, _country: normal_forms.mail(text)), _new_mail)
-TELEPHONE = RuleBook(_telephone, _by_form(lambda text, country: normal_forms.phone_on_file(text, country)[0]))
+TELEPHONE = RuleBook(
+    _telephone, _by_form(lambda text, country: normal_forms.phone_on_file(text, country)[0]), forbidden=ONLY_A_CARD
+)
 POSTCODE = RuleBook(_postcode, _by_form(lambda text, country: normal_forms.postcode_on_file(text, country)[0]))
 LAST_FOUR = RuleBook(_last_four, _same_writing)
 

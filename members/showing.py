@@ -3,22 +3,28 @@
 import dataclasses
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from access_control import policies
 from access_control.ledger import Act
+from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed, NoKey, SealBroken
 from access_control.vault.fields import SealedField
-from access_control.vault.ring import KeyRing, categories_of, keys_for
+from access_control.vault.ring import KeyRing, categories_of
 from members.events import Event
 from members.inventory import Item
 from members.lookups import MAILS
 from members.masks import mask
 from members.models import DATA_MODELS, ContactPoint, Member, Transaction
+
+VIEW = "members.view_member"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +73,25 @@ def sealed_names(model: type[Any]) -> list[str]:
     return [field.name for field in model._meta.concrete_fields if isinstance(field, SealedField)]
 
 
+@contextmanager
+def masking_member(member: Member, why: Event, *, act: Act) -> Iterator[KeyRing]:
+    """Everything of ``member``, opened under the actor's grant (the act's case's, when it has one) for their eyes."""
+    event = act.record(why, subject=member.pk)
+    categories = categories_of(*DATA_MODELS)
+    by: dict[str, Any] = {"case": act.case} if act.case else {}
+    with opening(
+        act.actor,
+        VIEW,
+        subjects=[member.pk],
+        categories=categories,
+        event=event,
+        targets=[member],
+        rows=[member],
+        **by,
+    ) as ring:
+        yield ring
+
+
 def masked_member(member: Member, *, act: Act) -> list[Shown]:
     """Everything on file about ``member``, masked, in the order of the policy's groups: one fetch, one event."""
     rows = [
@@ -78,8 +103,7 @@ def masked_member(member: Member, *, act: Act) -> list[Shown]:
             else model._default_manager.filter(member=member, removed_at=None).order_by("pk")
         )
     ]
-    event = act.record(Event.SHOWN_MASKED, subject=member.pk)
-    with keys_for([member.pk], categories_of(*DATA_MODELS), event=event) as ring:
+    with masking_member(member, Event.SHOWN_MASKED, act=act) as ring:
         return [
             shown
             for row in rows
@@ -95,7 +119,8 @@ def masked_records(records: Sequence[Transaction], *, act: Act) -> dict[uuid.UUI
     members = {record.member_id for record in records}
     subject = members.copy().pop() if len(members) == 1 else None
     event = act.record(Event.RECORDS_SHOWN_MASKED, subject=subject, count=len(records))
-    with keys_for(members, categories_of(Transaction), event=event) as ring:
+    action, categories = "members.view_transaction", categories_of(Transaction)
+    with opening(act.actor, action, subjects=members, categories=categories, event=event) as ring:
         return {
             record.pk: {
                 name: shown for name in sealed_names(Transaction) if not (shown := mask_value(ring, record, name)).empty
@@ -117,23 +142,33 @@ class Hit:
 
 
 def masked_names(member_ids: Iterable[uuid.UUID], *, act: Act) -> dict[uuid.UUID, str]:
-    """Masked names of some members, for a list: one fetch and one event for all of them."""
+    """Masked names of some members, for a list: one fetch and one event for all of them.
+
+    Whoever the actor has no live grant for, at this moment, is left out.
+    """
     members = list(Member.objects.filter(pk__in=set(member_ids)))
+    if act.actor is not None:
+        held = policies.keep_grants(act.actor, VIEW, members)
+        members = [member for member in members if member.pk in held]
     if not members:
         return {}
     event = act.record(Event.SHOWN_MASKED, count=len(members))
-    with keys_for([member.pk for member in members], [Category.IDENTITY], event=event) as ring:
+    subjects = [member.pk for member in members]
+    with opening(
+        act.actor, VIEW, subjects=subjects, categories=[Category.IDENTITY], event=event, targets=members
+    ) as ring:
         return {member.pk: mask_value(ring, member, "name").masked for member in members}
 
 
-def masked_hits(member_ids: Sequence[uuid.UUID], *, event: uuid.UUID) -> list[Hit]:
+def masked_hits(member_ids: Sequence[uuid.UUID], *, event: uuid.UUID, actor: Staff) -> list[Hit]:
     """The members found, masked, under the event that recorded the search."""
     contacts: dict[uuid.UUID, list[ContactPoint]] = defaultdict(list)
     # No telephone: its mask shows four digits, and those are a fact that the identity check asks for.
     mails = ContactPoint.objects.filter(member_id__in=member_ids, removed_at=None, kind__in=MAILS)
     for contact in mails.order_by("pk"):
         contacts[contact.member_id].append(contact)
-    with keys_for(member_ids, [Category.IDENTITY, Category.CONTACT], event=event) as ring:
+    action, categories = "members.find_member", [Category.IDENTITY, Category.CONTACT]
+    with opening(actor, action, subjects=member_ids, categories=categories, event=event) as ring:
         return [
             Hit(
                 member=member.pk,

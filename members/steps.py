@@ -17,13 +17,14 @@ from django.utils.translation import gettext_lazy as _
 from access_control import policies
 from access_control.codes import Reason
 from access_control.models import LedgerEvent, Staff
+from access_control.vault.errors import VaultError
 from members.events import Event
 from members.forms import CarefulForm
 from members.inventory import ITEMS
 from members.models import Case, Correction, Notice
 from members.normal_forms import NotNormal
 from members.rule_books import LONGEST_ADDRESS
-from members.services.cases import CorrectionPending, close_case
+from members.services.cases import CorrectionPending, ForbiddenNumber, close_case
 from members.services.corrections import (
     AlreadyDecided,
     AlreadyPending,
@@ -35,16 +36,9 @@ from members.services.corrections import (
     country_of,
     refuse_correction,
 )
-from members.services.identity import (
-    FACTS_NEEDED,
-    AlreadyIdentified,
-    TooFewFacts,
-    TriesUsedUp,
-    check_identity,
-    tries_left,
-)
 from members.showing import Shown
 
+_SEALED_SHUT = _("A value of the member cannot be opened, so nothing was changed. Tell the privacy officer.")
 DONE, NOW, LATER = "is-done", "is-now", "is-later"
 
 
@@ -93,79 +87,6 @@ class Step(abc.ABC):
         return {}
 
 
-class IdentityForm(CarefulForm):
-    """What the caller says, as the caller says it."""
-
-    birth_date = forms.CharField(
-        label=_("date of birth"),
-        required=False,
-        max_length=40,
-        help_text=_("Any era or notation: S40.1.15, 1965-01-15"),
-    )
-    postcode = forms.CharField(
-        label=_("postcode of an address on file"), required=False, max_length=20, help_text=_("100-0001")
-    )
-    last_four = forms.CharField(
-        label=_("last four digits of a telephone on file"), required=False, max_length=20, help_text=_("1234")
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.widget.attrs.update({"autocomplete": "off", "class": "input--code"})
-
-
-class IdentityStep(Step):
-    """Is the caller the member?"""
-
-    name = "identity"
-    title = _("Check identity")
-    template = "admin/members/case/identity.html"
-
-    def done(self, page: CasePage) -> bool:
-        """Once identified."""
-        return page.case.identified_at is not None
-
-    def context(self, page: CasePage) -> dict[str, Any]:
-        """The form, tries left today, and what the last try of this case gave."""
-        last = page.case.identitytry_set.order_by("-at").first()
-        left = tries_left(page.case.member, now=page.now) if page.case.member else 0
-        labels = {name: field.label for name, field in IdentityForm.base_fields.items()}
-        return {
-            "form": page.left.get("identity_form") or IdentityForm(),
-            "tries_left": left,
-            "facts_needed": FACTS_NEEDED,
-            "last": [(labels[name], name in last.matched) for name in last.offered] if last else [],
-        }
-
-    def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:
-        """``check``."""
-        return {"check": self.check}
-
-    def check(self, page: CasePage) -> bool:
-        """Compare what the caller says."""
-        form = IdentityForm(page.request.POST)
-        if form.is_valid():
-            try:
-                checked = check_identity(page.case, said=form.cleaned_data, actor=page.actor)
-            except NotNormal as error:
-                form.add_error(getattr(error, "field", None), error.message)
-            except TooFewFacts:
-                form.add_error(None, _("Ask for at least two facts; one alone identifies nobody."))
-            except TriesUsedUp:
-                form.add_error(None, _("The three tries of today are used up. Nothing was compared."))
-            except AlreadyIdentified:
-                return True
-            else:
-                if checked.identified:
-                    messages.success(page.request, _("The caller is identified."))
-                else:
-                    messages.warning(page.request, _("What the caller said does not match. Nothing was shown."))
-                return True
-        page.left["identity_form"] = form
-        return False
-
-
 _NOT_WELL_FORMED = _(
     "The new value is kept as it is typed, but it is no valid number or postcode of the member's country. Read it back."
 )
@@ -174,11 +95,16 @@ _NOT_WELL_FORMED = _(
 class CorrectionForm(CarefulForm):
     """Which item, and the value the member wants."""
 
+    answerable = True
+
     target = forms.ChoiceField(label=_("item"))
     value = forms.CharField(label=_("new value"), max_length=LONGEST_ADDRESS)
 
-    def __init__(self, *args: Any, shown: list[Shown], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Mapping[str, Any] | None = None, *args: Any, shown: list[Shown], **kwargs: Any) -> None:
+        # Another item is asked for other numbers: twelve digits may be a telephone's.
+        if data and (item := ITEMS.get(str(data.get("target", "")).partition(":")[0])):
+            self.seen_in = item.book.forbidden_in
+        super().__init__(data, *args, **kwargs)
         choices = [
             (f"{one.item.code}:{one.row}", f"{one.item.label}  {one.masked}")
             for one in shown
@@ -246,15 +172,30 @@ class CorrectionStep(Step):
         if form.is_valid():
             item, row = form.cleaned_data["target"]
             try:
-                ask_correction(page.case, item=item, row=row, text=form.cleaned_data["value"], actor=page.actor)
+                ask_correction(
+                    page.case,
+                    item=item,
+                    row=row,
+                    text=form.cleaned_data["value"],
+                    actor=page.actor,
+                    neither_number=form.answered,
+                )
             except NotNormal as error:
                 form.add_error("value", error.message)
+            except ForbiddenNumber:
+                # The answer is believed nowhere near a means of payment; the page that says so does not repeat it.
+                form = CorrectionForm({"target": form.data["target"]}, shown=page.shown)
+                form.errors["value"] = form.error_class(
+                    [str(_("Nothing that looks like a card number is stored beside a means of payment."))]
+                )
             except Unchanged:
                 form.add_error("value", _("This is the value on file already."))
             except AlreadyPending:
                 form.add_error("target", _("A correction of this item is pending already."))
             except ImmutableItem:
                 form.add_error("target", _("Name, ID and the like cannot be corrected (clause 5)."))
+            except VaultError:
+                form.add_error(None, _SEALED_SHUT)
             except NoSuchItem:
                 form.add_error("target", _("The member has no such item any more. Load the page again."))
             else:
@@ -282,6 +223,8 @@ class CorrectionStep(Step):
             apply_correction(correction, actor=page.actor)
         except AlreadyDecided:
             messages.warning(page.request, _("This correction was decided before."))
+        except VaultError:
+            messages.error(page.request, _SEALED_SHUT)
         else:
             messages.success(page.request, _("Corrected. The suspension is over, and notices are on their way."))
         return True
@@ -339,10 +282,25 @@ class TellStep(Step):
     def context(self, page: CasePage) -> dict[str, Any]:
         """The notices of this case."""
         return {
-            "notices": list(page.case.notices.all()),
+            "notices": [_explained(notice) for notice in page.case.notices.all()],
             "decided": decision(page.case) is not None,
             "undecided": _UNDECIDED[Case.Kind(page.case.kind)],
         }
+
+
+def _explained(notice: Notice) -> Notice:
+    """The notice, with why it did not go out, and what to do, in words."""
+    why: Any
+    if notice.failure == "not_mailable":
+        why = _("No mail server can take this address. Tell the member another way.")
+    elif notice.failure.startswith("smtp_5"):
+        why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
+    elif notice.state == Notice.State.FAILED:
+        why = _("It could not be sent (%(code)s). Tell the member another way.")
+    else:
+        why = "%(code)s"
+    notice.why = why % {"code": notice.failure.removeprefix("smtp_")}  # type: ignore[attr-defined]
+    return notice
 
 
 class CloseForm(forms.Form):

@@ -12,11 +12,11 @@ from access_control.ledger import Act
 from access_control.models import Staff
 from access_control.vault.errors import Destroyed, NoKey, SealBroken
 from access_control.vault.fields import SealedField
-from access_control.vault.ring import KeyRing, categories_of, keys_for
+from access_control.vault.ring import KeyRing
 from members.events import Event
 from members.inventory import ITEMS
 from members.models import DATA_MODELS, Case, Member
-from members.showing import mask_value, sealed_names
+from members.showing import mask_value, masking_member, sealed_names
 
 MOST_ROWS = 500
 
@@ -57,10 +57,9 @@ def timeline(member: Member, *, act: Act) -> list[Entry]:
         owner = {"id": member.pk} if model is Member else {"member_id": member.pk}
         rows = history._default_manager.filter(**owner).order_by("-history_id")[:MOST_ROWS]
         versions += [(model, row) for row in reversed(rows)]
-    event = act.record(Event.HISTORY_SHOWN, subject=member.pk)
     changes: dict[tuple[int, uuid.UUID | None], list[Change]] = defaultdict(list)
     heads: dict[tuple[int, uuid.UUID | None], Any] = {}
-    with keys_for([member.pk], categories_of(*DATA_MODELS), event=event) as ring:
+    with masking_member(member, Event.HISTORY_SHOWN, act=act) as ring:
         before: dict[uuid.UUID, Any] = {}
         for model, row in versions:
             act_key = (row.history_xid, row.history_request_id)

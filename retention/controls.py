@@ -2,63 +2,131 @@
 
 import datetime
 import uuid
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from access_control.controls import MOST_ROWS, Control, Measured, queried, tallied
+from access_control import restore
+from access_control.controls import MOST_ROWS, Control, Measured, State, queried, tallied
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
-from retention.models import CertificateLine, Run
+from members.inventory import ITEMS
+from members.models import Case, Member
+from members.services.registration import DATA_CATEGORIES
+from retention.models import COUNTED_FROM, CertificateLine, LegalHold, Run, Start
+from retention.restores import holds_not_on_record
 
 # "Without delay": a week for the plan, its approval, the run and its verification.
 WITHOUT_DELAY = datetime.timedelta(days=7)
 STALLED = datetime.timedelta(hours=1)
+BATCH = 5_000
 WINDOW = datetime.timedelta(days=30)
 _IN_FORCE = "(SELECT id FROM retention_ruleversion WHERE effective_on <= %s ORDER BY effective_on DESC LIMIT 1)"
-_FREE = (
-    " AND NOT EXISTS (SELECT FROM retention_legalhold h WHERE h.member_id = m.id AND h.lifted_at IS NULL)"
-    " AND NOT EXISTS (SELECT FROM members_case c WHERE c.member_id = m.id AND c.state = 'open')"
+# Persons, and cases of callers who were not identified, with something past its date that nothing stands in the way of,
+# and the day on which the oldest fell due. From the rows and the certificate lines alone, whatever ``retention.due``
+# and the vault say.
+_PAST_DUE = """
+WITH rule AS (
+  SELECT r.* FROM retention_rule r WHERE r.version_id = (
+    SELECT id FROM retention_ruleversion WHERE effective_on <= %(today)s ORDER BY effective_on DESC LIMIT 1)
+), held AS (
+  SELECT member_id FROM retention_legalhold WHERE lifted_at IS NULL
+), answered AS (
+  SELECT member_id FROM members_case WHERE state = 'open' AND member_id IS NOT NULL
+), disputed AS (
+  SELECT s.member_id, i.category FROM members_suspension s
+    JOIN unnest(%(items)s::text[], %(categories)s::int[]) AS i (item, category) ON i.item = s.item
+   WHERE s.ended_at IS NULL
+), spoken AS (
+  SELECT subject_id AS subject, case_id FROM members_casenote WHERE text IS NOT NULL
+  UNION ALL SELECT member_id, case_id FROM members_correction WHERE proposed IS NOT NULL
+  UNION ALL SELECT member_id, case_id FROM members_notice WHERE "to" IS NOT NULL
+), late AS (
+  -- Former members, category by category.
+  SELECT m.id, period_over_on((m.ended_at AT TIME ZONE 'Asia/Tokyo')::date, r.keep_months, r.keep_days) AS due_on
+    FROM members_member m JOIN rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'
+   WHERE m.state = 'ended'
+     AND CASE r.category
+         WHEN 1 THEN m.number IS NOT NULL
+         WHEN 2 THEN EXISTS (SELECT FROM members_contactpoint t WHERE t.member_id = m.id)
+         WHEN 3 THEN EXISTS (SELECT FROM members_addressee t WHERE t.member_id = m.id)
+         WHEN 4 THEN EXISTS (SELECT FROM members_paymentmeans t WHERE t.member_id = m.id)
+         WHEN 5 THEN coalesce(m.birth_date, m.sex, m.occupation) IS NOT NULL
+         ELSE EXISTS (SELECT FROM spoken t WHERE t.subject = m.id) END
+     AND NOT EXISTS (SELECT FROM held h WHERE h.member_id = m.id)
+     AND NOT EXISTS (SELECT FROM answered a WHERE a.member_id = m.id)
+     AND NOT EXISTS (SELECT FROM disputed d WHERE (d.member_id, d.category) = (m.id, r.category))
+  UNION ALL
+  -- Values that were corrected. No answer needs them, so they wait for no open case.
+  SELECT m.id, period_over_on((k.decided_at AT TIME ZONE 'Asia/Tokyo')::date, r.keep_months, r.keep_days)
+    FROM members_correction k JOIN members_member m ON m.id = k.member_id
+    JOIN rule r ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = k.superseded_category
+   WHERE k.state = 'applied' AND m.state <> 'destroyed'
+     AND NOT EXISTS (SELECT FROM held h WHERE h.member_id = m.id)
+     AND NOT EXISTS (SELECT FROM disputed d WHERE (d.member_id, d.category) = (m.id, r.category))
+     AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE (x.subject, x.category, x.generation)
+                      = (m.id, k.superseded_category, k.superseded_generation))
+  UNION ALL
+  -- What was said and written in cases that are closed.
+  SELECT m.id, period_over_on((c.closed_at AT TIME ZONE 'Asia/Tokyo')::date, r.keep_months, r.keep_days)
+    FROM members_case c JOIN members_member m ON m.id = c.member_id
+    JOIN rule r ON r.entity_id = m.entity_id AND r.start = 'case_closed'
+   WHERE c.state = 'closed' AND m.state <> 'destroyed'
+     AND EXISTS (SELECT FROM spoken t WHERE (t.subject, t.case_id) = (m.id, c.id))
+     AND NOT EXISTS (SELECT FROM held h WHERE h.member_id = m.id)
+     AND NOT EXISTS (SELECT FROM answered a WHERE a.member_id = m.id)
+  UNION ALL
+  -- What was noted before anybody knew who called: by the rules of the company that took the call.
+  SELECT c.id, period_over_on((c.closed_at AT TIME ZONE 'Asia/Tokyo')::date, r.keep_months, r.keep_days)
+    FROM members_case c JOIN access_control_staff s ON s.id = c.owner_id
+    JOIN access_control_person p ON p.id = s.person_id
+    JOIN rule r ON r.entity_id = p.entity_id AND r.start = 'case_closed'
+   WHERE c.state = 'closed' AND EXISTS (SELECT FROM spoken t WHERE t.subject = c.id)
+     AND NOT EXISTS (SELECT FROM held h WHERE h.member_id = c.member_id)
+     AND NOT EXISTS (SELECT FROM answered a WHERE a.member_id = c.member_id)
 )
+SELECT id || ' ' || min(due_on) - 1 FROM late WHERE due_on < %(late)s GROUP BY id ORDER BY min(due_on)
+"""
 
 
 def _past_due(now: datetime.datetime) -> Measured:
-    """Former members, and members with superseded values, whose date passed more than a week ago; oldest first."""
-    today, late = timezone.localdate(now), timezone.localdate(now) - WITHOUT_DELAY
+    """Whose data passed its date more than a week ago, and the last day of the oldest; oldest first."""
+    today = timezone.localdate(now)
     return queried(
-        "SELECT id || ' ' || min(due_on) FROM ("
-        "  SELECT m.id, ((m.ended_at AT TIME ZONE 'Asia/Tokyo')::date"
-        "           + make_interval(months => r.keep_months, days => r.keep_days))::date AS due_on"
-        "    FROM members_member m JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'membership_ended'"
-        f"   WHERE r.version_id = {_IN_FORCE} AND m.state = 'ended' AND r.category = ANY (ARRAY[1, 2, 3, 4, 5])"
-        "     AND CASE r.category WHEN 1 THEN m.number IS NOT NULL"
-        "         WHEN 2 THEN EXISTS (SELECT FROM members_contactpoint t WHERE t.member_id = m.id)"
-        "         WHEN 3 THEN EXISTS (SELECT FROM members_addressee t WHERE t.member_id = m.id)"
-        "         WHEN 4 THEN EXISTS (SELECT FROM members_paymentmeans t WHERE t.member_id = m.id)"
-        f"         ELSE coalesce(m.birth_date, m.sex, m.occupation) IS NOT NULL END {_FREE}"
-        "  UNION ALL"
-        "  SELECT m.id, ((k.decided_at AT TIME ZONE 'Asia/Tokyo')::date"
-        "           + make_interval(months => r.keep_months, days => r.keep_days))::date"
-        "    FROM members_correction k JOIN members_member m ON m.id = k.member_id JOIN retention_rule r"
-        "      ON r.entity_id = m.entity_id AND r.start = 'value_superseded' AND r.category = k.superseded_category"
-        f"   WHERE r.version_id = {_IN_FORCE} AND k.state = 'applied' AND m.state <> 'destroyed' {_FREE}"
-        "     AND NOT EXISTS (SELECT FROM retention_certificateline x WHERE (x.subject, x.category, x.generation)"
-        "                      = (m.id, k.superseded_category, k.superseded_generation))"
-        ") AS late WHERE due_on < %s GROUP BY id ORDER BY min(due_on)",
-        [today, today, late],
+        _PAST_DUE,
+        {
+            "today": today,
+            "late": today - WITHOUT_DELAY,
+            "items": list(ITEMS),
+            "categories": [int(item.category) for item in ITEMS.values()],
+        },
     )
 
 
+def _not_counted(now: datetime.datetime) -> Measured:
+    """The events that the policy counts from and no rule can name yet."""
+    missing = [str(label) for code, label in COUNTED_FROM.items() if code not in Start.values]
+    return Measured(len(missing), missing)
+
+
 def _kept_too_long(now: datetime.datetime) -> Measured:
-    """Fiscal years of transactions that are still on file more than a week after the law lets them go."""
+    """Fiscal years of transactions that are still on file more than a week after the law lets them go.
+
+    A hold keeps them. No open case does: they are destroyed by fiscal year, whoever is being answered.
+    """
     today, late = timezone.localdate(now), timezone.localdate(now) - WITHOUT_DELAY
     return queried(
         "SELECT DISTINCT t.fiscal_year || ' ' || m.entity_id FROM members_transaction t"
         "  JOIN members_member m ON m.id = t.member_id JOIN access_control_entity e ON e.code = m.entity_id"
         "  JOIN retention_rule r ON r.entity_id = m.entity_id AND r.start = 'transaction'"
-        f" WHERE r.version_id = {_IN_FORCE} {_FREE}"
-        "   AND (make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1)"
-        "        + make_interval(months => r.keep_months, days => r.keep_days))::date < %s ORDER BY 1",
+        f" WHERE r.version_id = {_IN_FORCE}"
+        "   AND NOT EXISTS (SELECT FROM retention_legalhold h WHERE h.member_id = m.id AND h.lifted_at IS NULL)"
+        "   AND period_over_on(make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1) - 1, r.keep_months, r.keep_days)"
+        "       < %s ORDER BY 1",
         [today, late],
     )
 
@@ -142,9 +210,79 @@ def _without_certificate(now: datetime.datetime) -> Measured:
     return Measured(len(rows), rows[:MOST_ROWS])
 
 
+def _without_their_keys(now: datetime.datetime) -> Measured:
+    """Members whose membership stands, and of whom the newest key of something they gave is destroyed."""
+    found: list[str] = []
+    last = uuid.UUID(int=0)
+    while dead := store.newest_dead(DATA_CATEGORIES, above=last, most=BATCH):
+        active = Member.objects.filter(pk__in=dead, state=Member.State.ACTIVE).order_by("pk")
+        found += [str(member) for member in active.values_list("pk", flat=True)]
+        last = dead[-1]
+    return Measured(len(found), found[:MOST_ROWS])
+
+
+def _holds_over_nothing(now: datetime.datetime) -> Measured:
+    """Open holds on members of whom no key lives, neither their own nor one of their cases."""
+    held = LegalHold.objects.filter(lifted_at=None).order_by("member_id").values_list("member_id", "pk")
+    found: list[str] = []
+    for holds in _batched(held.iterator(chunk_size=BATCH)):
+        members = sorted({member for member, _hold in holds})
+        cases = dict(Case.objects.filter(member__in=members).values_list("pk", "member_id"))
+        subjects = {key.ref.subject for key in store.left([*members, *sorted(cases)])}
+        living = {cases.get(subject, subject) for subject in subjects}
+        found += [str(hold) for member, hold in holds if member not in living]
+    return Measured(len(found), found[:MOST_ROWS])
+
+
+def _batched(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    """The rows in lists of at most ``BATCH``."""
+    left = iter(rows)
+    while batch := list(islice(left, BATCH)):
+        yield batch
+
+
 def _parked(now: datetime.datetime) -> Measured:
     return tallied(
         "SELECT p.reason, count(*) FROM retention_parked p WHERE p.at > %s GROUP BY 1 ORDER BY 2 DESC", [now - WINDOW]
+    )
+
+
+def _frozen_without_hold(now: datetime.datetime) -> Measured:
+    """Subjects whose keys the vault keeps frozen for a hold of which there is no row, or of which no hold is open."""
+    frozen = store.frozen()
+    unknown = {subject for subjects in holds_not_on_record().values() for subject in subjects}
+    subjects = [row.subject for row in frozen]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s FROM unnest(%s::uuid[]) AS s WHERE NOT EXISTS (SELECT FROM retention_legalhold h"
+            "   LEFT JOIN members_case c ON c.member_id = h.member_id AND c.id = s"
+            "  WHERE h.lifted_at IS NULL AND (h.member_id = s OR c.id = s))",
+            [subjects],
+        )
+        unknown |= {row[0] for row in cursor.fetchall()}
+    return Measured(len(unknown), [str(subject) for subject in sorted(unknown)[:MOST_ROWS]])
+
+
+def _hold_not_frozen(now: datetime.datetime) -> Measured:
+    """Members with an open hold of whose living keys none is frozen: the vault would destroy them."""
+    held = sorted(set(LegalHold.objects.filter(lifted_at=None).values_list("member_id", flat=True)))
+    living: dict[uuid.UUID, bool] = {}
+    for key in store.left(held):
+        living[key.ref.subject] = living.get(key.ref.subject, False) or key.frozen
+    bare = [str(member) for member in held if living.get(member) is False]
+    return Measured(len(bare), bare[:MOST_ROWS])
+
+
+def _restored(now: datetime.datetime) -> Measured:
+    signs = restore.look()
+    return Measured(len(signs), [sign.value for sign in signs])
+
+
+def _restores_accepted(now: datetime.datetime) -> Measured:
+    return tallied(
+        "SELECT r.restore_epoch || ' ' || l.key, l.value::bigint FROM access_control_acceptedrestore r"
+        "  CROSS JOIN jsonb_each_text(r.lost) AS l WHERE r.accepted_at > %s AND l.value <> '0' ORDER BY 1",
+        [now - WINDOW],
     )
 
 
@@ -154,8 +292,21 @@ CONTROLS: tuple[Control, ...] = (
         "past_due",
         _("persons with data more than a week past its date"),
         _past_due,
-        why=_("Neither a legal hold nor an open case stands in the way; the oldest date comes first."),
-        rows_are=_("persons, and the date of the oldest"),
+        why=_(
+            "No legal hold, no pending correction, and no open case that needs it stands in the way; the oldest comes"
+            " first. The leftovers list says why the rest is still there."
+        ),
+        rows_are=_("persons or cases, and the last day of the oldest"),
+    ),
+    Control(
+        "P7_A0",
+        "not_counted",
+        _("events from which no period can be counted yet"),
+        _not_counted,
+        fixed=State.NOT_YET,
+        tally=True,
+        why=_("The policy names them beside those that rules know. Until rules know them, the sentence is not judged."),
+        rows_are=_("events"),
     ),
     Control(
         "P7_A0",
@@ -173,6 +324,41 @@ CONTROLS: tuple[Control, ...] = (
         tally=True,
         why=_("Each was due when it was planned and not when its turn came; a later plan takes it up."),
         rows_are=_("reasons"),
+    ),
+    Control(
+        "P7_A0",
+        "members_without_keys",
+        _("members whose membership stands and whose data is destroyed"),
+        _without_their_keys,
+        why=_("The vault is asked by itself: a return that a destruction overtook would show here."),
+        rows_are=_("members"),
+    ),
+    Control(
+        "P7_A0",
+        "holds_over_nothing",
+        _("legal holds on members of whom nothing is left"),
+        _holds_over_nothing,
+        why=_("The vault is asked by itself: a hold that came too late would show here."),
+        rows_are=_("legal holds"),
+    ),
+    Control(
+        "P7_A0",
+        "frozen_without_hold",
+        _("persons whose keys are frozen without a legal hold on record"),
+        _frozen_without_hold,
+        why=_(
+            "A crash or a restore has lost the hold, and nothing thaws by itself: place the hold again, which takes"
+            " the keys over, and lift it when the data is evidence no longer."
+        ),
+        rows_are=_("persons or cases"),
+    ),
+    Control(
+        "P7_A0",
+        "hold_not_frozen",
+        _("legal holds over keys that are not frozen"),
+        _hold_not_frozen,
+        why=_("The vault was restored, or somebody thawed: place the hold again on another ground, and lift this one."),
+        rows_are=_("persons"),
     ),
     Control(
         "P7_A0",
@@ -231,6 +417,27 @@ CONTROLS: tuple[Control, ...] = (
         _unverified,
         why=_("What was destroyed is looked at by code that shares nothing with the code that destroyed."),
         rows_are=_("destruction plans"),
+    ),
+    Control(
+        "P7_B2",
+        "restored",
+        _("signs that a database was restored from a backup"),
+        _restored,
+        why=_(
+            "Vault and journals remember what a restore forgets; until two persons accept it, the console is closed."
+        ),
+        rows_are=_("signs"),
+    ),
+    Control(
+        "P7_B2",
+        "restores_accepted",
+        _("what accepted restores have lost, 30 days"),
+        _restores_accepted,
+        tally=True,
+        why=_(
+            "Each figure is what vault and journals remembered and the console did not, when two persons accepted it."
+        ),
+        rows_are=_("restore epoch, and what was lost"),
     ),
     Control(
         "P7_B2",

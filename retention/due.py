@@ -27,18 +27,16 @@ from access_control.vault import store
 from access_control.vault.categories import Category
 from members.inventory import ITEMS
 from retention.models import PlanExclusion, RuleVersion, Start
+from retention.periods import over_on_sql
 
 TOKYO = zoneinfo.ZoneInfo("Asia/Tokyo")
 # Subjects looked at, and destroyed, at a time.
 CHUNK = 2_000
 
-_REACHED = """
-  (({started}) + make_interval(months => r.{verb}_months, days => r.{verb}_days))::date"""
-
 
 def _branch(subject: str, kind: str, generations: tuple[str, str], started: str, source: str, condition: str) -> str:
     lowest, highest = generations
-    due_on = _REACHED.format(started=started, verb="keep")
+    due_on = over_on_sql(started)
     return f"""
 SELECT {subject} AS subject, '{kind}' AS kind, r.category, {lowest} AS lowest, {highest} AS highest, r.start,
        {started} AS started_on, {due_on} AS due_on, r.id AS rule
@@ -48,9 +46,8 @@ SELECT {subject} AS subject, '{kind}' AS kind, r.category, {lowest} AS lowest, {
 
 
 _TOKYO = "({} AT TIME ZONE 'Asia/Tokyo')::date"
-# A fiscal year is called by the calendar year in which it starts. Its period counts from the first day after it, so
-# that it runs in whole months and reaches a day that is no longer inside.
-_YEAR_OVER = "make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1)"
+# A fiscal year is called by the calendar year in which it starts. Its end is the event from which its period counts.
+_YEAR_END = "make_date(t.fiscal_year + 1, e.fiscal_year_starts, 1) - 1"
 _CASE_KEY = "('x' || left(replace(c.id::text, '-', ''), 16))::bit(64)::bigint"
 _ANY = ("0::bigint", "9223372036854775807::bigint")
 
@@ -80,7 +77,7 @@ _DUE = " UNION ALL ".join(
             "t.member_id",
             SubjectKind.MEMBER,
             ("t.fiscal_year::bigint", "t.fiscal_year::bigint"),
-            _YEAR_OVER,
+            _YEAR_END,
             "(SELECT DISTINCT member_id, fiscal_year FROM members_transaction"
             "  WHERE fiscal_year < %(year)s"
             "    AND (%(subjects)s::uuid[] IS NULL OR member_id = ANY (%(subjects)s::uuid[]))) t"

@@ -5,7 +5,6 @@ confirmed the caller hears the same dates by which the data is destroyed later. 
 them; here they are counted in Python, and a test holds the two together.
 """
 
-import calendar
 import dataclasses
 import datetime
 from collections.abc import Iterable
@@ -23,9 +22,9 @@ from members.models import Member, Notice
 from members.services.corrections import data_rows
 from members.services.registration import DATA_CATEGORIES
 from retention.models import Rule, RuleVersion, Start
+from retention.periods import ONE_DAY, over_on
 from retention.services.rules import NoRules, rules_on
 
-ONE_DAY = datetime.timedelta(days=1)
 Rules = dict[tuple[str, int], Rule]
 
 _PROVISION, _ADVERTISING = _("provision to others"), _("advertising")
@@ -101,21 +100,16 @@ def listed(words: Iterable[Any]) -> str:
     return gettext(", ").join(map(str, words))
 
 
-def reached(day: datetime.date, months: int, days: int) -> datetime.date:
-    """The day a period reaches, as ``date + make_interval(months, days)`` has it: months clip to the month's end."""
-    years, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    last = calendar.monthrange(years, month + 1)[1]
-    return datetime.date(years, month + 1, min(day.day, last)) + datetime.timedelta(days=days)
+def use_ends(rule: Rule, event: datetime.date) -> datetime.date:
+    """The day from which nothing is used under ``rule``, counted from ``event``; without a period, the event's own."""
+    if not rule.use_months and not rule.use_days:
+        return event
+    return over_on(event, rule.use_months, rule.use_days)
 
 
-def use_ends(rule: Rule, started_on: datetime.date) -> datetime.date:
-    """The day from which nothing is used under ``rule``, for a period that began on ``started_on``."""
-    return reached(started_on, rule.use_months, rule.use_days)
-
-
-def due_on(rule: Rule, started_on: datetime.date) -> datetime.date:
-    """The day from which nothing is kept under ``rule``, for a period that began on ``started_on``."""
-    return reached(started_on, rule.keep_months, rule.keep_days)
+def due_on(rule: Rule, event: datetime.date) -> datetime.date:
+    """The day from which nothing is kept under ``rule``, counted from ``event``."""
+    return over_on(event, rule.keep_months, rule.keep_days)
 
 
 def year_over(year: int, first_month: int) -> datetime.date:
@@ -146,6 +140,17 @@ def last_day_to_return(member: Member, *, ended_on: datetime.date, version: Rule
     )
 
 
+def last_day_for(member: Member, *, ended_on: datetime.date, arrived_on: datetime.date) -> datetime.date:
+    """The last day for a wish to come back that arrived on a day (Tokyo): by the rules of today or of that day,
+    whichever leave more time. Raises NoRules when there are none today.
+    """
+    last = last_day_to_return(member, ended_on=ended_on, version=rules_on(timezone.localdate()))
+    try:
+        return max(last, last_day_to_return(member, ended_on=ended_on, version=rules_on(arrived_on)))
+    except NoRules:
+        return last
+
+
 def what_happens(member: Member, *, on: datetime.date, version: RuleVersion | None = None) -> list[Fate]:
     """What becomes of everything the member has, if the membership ends or ended ``on`` that day (Tokyo).
 
@@ -166,14 +171,14 @@ def what_happens(member: Member, *, on: datetime.date, version: RuleVersion | No
     first_month = member.entity.fiscal_year_starts
     for year in sorted(living.get(Category.STATUTORY, ())):
         rule = rules.get((Start.TRANSACTION, Category.STATUTORY))
-        fate = _fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_over(year, first_month), year)
+        fate = _fate(Category.STATUTORY, _items(Category.STATUTORY), rule, year_over(year, first_month) - ONE_DAY, year)
         used = fate.use_ends is not None and fate.use_ends > on
         fates.append(fate if used else dataclasses.replace(fate, stops=_ALL_STOPS))
     return fates
 
 
 def _fate(
-    category: Category, items: tuple[Any, ...], rule: Rule | None, started_on: datetime.date, year: int | None = None
+    category: Category, items: tuple[Any, ...], rule: Rule | None, event: datetime.date, year: int | None = None
 ) -> Fate:
     stops = _STOPS.get(category, _ALL_STOPS)
     if rule is None:
@@ -184,8 +189,8 @@ def _fate(
         items,
         stops,
         ground=Rule.Ground(rule.ground).label,
-        use_ends=use_ends(rule, started_on),
-        due_on=due_on(rule, started_on),
+        use_ends=use_ends(rule, event),
+        due_on=due_on(rule, event),
     )
 
 

@@ -10,24 +10,24 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control import policies
 from access_control.models import Staff
+from access_control.references import CASE, reference
 from members.forms import CarefulForm
 from members.models import Case, Member
-from members.normal_forms import holds_card_number, holds_my_number
+from members.normal_forms import SeenNumber, forbidden_numbers
 from retention.models import LegalHold
 
 _ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-_REFERENCE = re.compile(r"[0-9A-Z]{4}-?[0-9A-Z]{4}")
 
 
-def _forbidden(text: str) -> bool:
-    """A card number or an Individual Number; the digits of an id are neither."""
-    return not _ID.fullmatch(text.strip()) and (holds_card_number(text) or holds_my_number(text))
+def _forbidden(text: str) -> list[SeenNumber]:
+    """Card numbers and Individual Numbers; the digits of an id are neither."""
+    return [] if _ID.fullmatch(text.strip()) else forbidden_numbers(text)
 
 
 class SubjectForm(CarefulForm):
     """Names a subject without a name: by the reference of a case about it, or by its id. Always posted."""
 
-    forbidden = (_forbidden,)
+    seen_in = staticmethod(_forbidden)
 
     who = forms.CharField(
         label=_("Reference of a case (XXXX-XXXX), or id of the person"),
@@ -45,11 +45,9 @@ class SubjectForm(CarefulForm):
         text = self.cleaned_data["who"].strip()
         if _ID.fullmatch(text):
             return uuid.UUID(text)
-        reference = text.upper()
-        if _REFERENCE.fullmatch(reference):
-            reference = f"{reference[:4]}-{reference[-4:]}"
+        if named := reference(text, CASE):
             seen = policies.restrict(Case.objects.all(), self._actor, "members.view_case")
-            self.case = seen.filter(reference=reference).first()
+            self.case = seen.filter(reference=named).first()
         if self.case is None:
             raise ValidationError(_("There is no such case, and this is no id. The list of cases has the references."))
         return self.case.member_id or self.case.pk

@@ -2,11 +2,13 @@
 
 One file per run, ``<plan id>.jsonl``, mode 600. Each line holds the SHA-256 of the line before (the first: of nothing)
 and, last, its own over everything that stands before it, so that no line can be changed, left out or put in between.
-Ids, codes and counts only.
+Ids, codes and counts only. Each line also names the newest ledger event that was committed when it was written
+(``ledger``: restore epoch, sequence, event id): a console that does not hold it was restored from a backup.
 
 What can go wrong, and why here it cannot: a key could be gone and nobody know which, so the intent is on disk (fsync)
 before the vault is asked. A torn last line was never on disk whole, so what it announced never happened; it is cut off,
-and the cut is itself a line.
+and the cut is itself a line. Lines could be cut off whole, and the chain would end where nobody sees it: a run that is
+begun again compares the journal with the certificate lines and the vault (``retention.services.resuming``).
 """
 
 import dataclasses
@@ -16,10 +18,11 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
+from access_control.restore import testimony
 from access_control.vault.seal import KeyRef
 
 FORMAT = 1
@@ -45,15 +48,22 @@ def path_of(plan: uuid.UUID) -> Path:
 
 
 def _hashed(text: str) -> str:
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return hashlib.sha256(text.encode("ascii", errors="replace")).hexdigest()
 
 
-def entries(path: Path) -> Iterator[Entry]:
-    """Every line of a journal, checked. Raises JournalError at the first that is torn, changed or out of place."""
-    before = _hashed("")
+def entries(path: Path, *, size: int | None = None) -> Iterator[Entry]:
+    """Every line of a journal, checked. Raises JournalError at the first that is torn, changed or out of place.
+
+    ``size``: read only that many bytes, which end with a line.
+    """
+    before, left = _hashed(""), size
     try:
         with path.open("r", encoding="ascii", newline="\n") as file:
             for number, line in enumerate(file, 1):
+                if left is not None:
+                    if left <= 0:
+                        return
+                    left -= len(line)
                 body, mark, rest = line.rpartition(',"hash":"')
                 whole = bool(mark) and line.endswith('"}\n') and rest[:-3] == _hashed(body)
                 says = json.loads(line) if whole else {}
@@ -65,6 +75,62 @@ def entries(path: Path) -> Iterator[Entry]:
         raise JournalError(f"{path} is missing.") from None
     except UnicodeDecodeError:
         raise JournalError(f"{path} holds bytes that no journal holds.") from None
+
+
+class LedgerMark(NamedTuple):
+    """A ledger event that a journal names: it was committed when the line was written."""
+
+    restore_epoch: int
+    sequence: int
+    event: uuid.UUID
+
+
+# The last whole line of a journal is looked for in so many bytes first.
+_TAIL = 65_536
+# Journal → (its size and time when it was read, the mark on its last line).
+_marks: dict[Path, tuple[tuple[int, int], LedgerMark | None]] = {}
+
+
+def newest_marks() -> list[LedgerMark]:
+    """The ledger event that each journal at hand names last; a journal of an earlier format names none.
+
+    A journal that was read before is read again only when it has changed. A line that is torn or changed says nothing.
+    """
+    found = []
+    directory = Path(settings.CONSOLE_JOURNAL)
+    for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else ():
+        try:
+            status = path.stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+            if _marks.get(path, (None, None))[0] != stamp:
+                _marks[path] = (stamp, _mark_on(_last_line(path)))
+        except OSError:
+            # What cannot be read is no sign of anything; a run that needs it says so.
+            continue
+        if (mark := _marks[path][1]) is not None:
+            found.append(mark)
+    return found
+
+
+def _last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size, span = file.seek(0, os.SEEK_END), _TAIL
+        while True:
+            file.seek(max(0, size - span))
+            whole = file.read().rpartition(b"\n")[0]
+            _before, newline, line = whole.rpartition(b"\n")
+            if newline or span >= size:
+                return line
+            span *= 4
+
+
+def _mark_on(line: bytes) -> LedgerMark | None:
+    text = line.decode("ascii", errors="replace")
+    body, mark, rest = text.rpartition(',"hash":"')
+    if not mark or rest[:-2] != _hashed(body):
+        return None
+    ledger = json.loads(text).get("ledger")
+    return LedgerMark(ledger[0], ledger[1], uuid.UUID(ledger[2])) if ledger else None
 
 
 class Journal:
@@ -80,10 +146,18 @@ class Journal:
         # Intents whose completion is not on disk: chunk → ids of certificate lines.
         self.open_intents: dict[int, list[uuid.UUID]] = {}
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cut = self._cut_torn_tail()
-        if self.path.exists():
-            for entry in entries(self.path):
-                self._follow(entry)
+        whole, cut = self._whole_lines()
+        if whole:
+            for entry in entries(self.path, size=whole):
+                try:
+                    self._follow(entry, plan)
+                except (KeyError, ValueError, TypeError, IndexError):
+                    raise JournalError(f"{self.path}, line {entry.number}: this line does not fit this run.") from None
+        elif begun:
+            # The first line is on disk before a run is on record.
+            raise JournalError(f"{self.path}, line 1: this line is missing, but the run has begun.")
+        if cut:
+            os.truncate(self.path, whole)
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(handle, "wb")
         if self._number == 0:
@@ -92,10 +166,10 @@ class Journal:
         if cut:
             self._write("torn", bytes=cut)
 
-    def _cut_torn_tail(self) -> int:
-        """Cut what stands behind the last whole line; returns how many bytes that was."""
+    def _whole_lines(self) -> tuple[int, int]:
+        """How many bytes the whole lines take, and how many stand behind the last of them: it was torn."""
         try:
-            with self.path.open("r+b") as file:
+            with self.path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 keep = size
                 while keep:
@@ -105,14 +179,13 @@ class Journal:
                         keep = start + at + 1
                         break
                     keep = start
-                if keep < size:
-                    file.truncate(keep)
-                    os.fsync(file.fileno())
-                return size - keep
+                return keep, size - keep
         except FileNotFoundError:
-            return 0
+            return 0, 0
 
-    def _follow(self, entry: Entry) -> None:
+    def _follow(self, entry: Entry, plan: uuid.UUID) -> None:
+        if (entry.number == 1) != (entry.kind == "journal") or entry.says.get("plan", str(plan)) != str(plan):
+            raise JournalError(f"{self.path}, line {entry.number}: this line is from the journal of another plan.")
         self._number, self.head = entry.number, entry.hash
         if entry.kind == "intent":
             self.chunk = int(entry.says["chunk"])
@@ -123,7 +196,10 @@ class Journal:
     def _write(self, kind: str, **says: Any) -> None:
         """Append one line and have it on disk."""
         number = self._number + 1
-        body = json.dumps({"n": number, "kind": kind, "before": self.head, **says}, separators=(",", ":"))[:-1]
+        told = testimony()
+        ledger = [told.identity.restore_epoch, told.sequence, str(told.event)] if told.sequence else None
+        line = {"n": number, "kind": kind, "before": self.head, "ledger": ledger, **says}
+        body = json.dumps(line, separators=(",", ":"))[:-1]
         mark = _hashed(body)
         self._file.write(f'{body},"hash":"{mark}"}}\n'.encode("ascii"))
         self._file.flush()

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.copying import array
 from retention.due import DueKey, Obstacles, due_chunks
 from retention.models import Parked, PlanExclusion
+from retention.periods import ONE_DAY
 from retention.services.rules import rules_on
 
 
@@ -31,7 +32,7 @@ LABELS: dict[str, Any] = dict([*Standing.choices, *PlanExclusion.Reason.choices]
 
 @dataclasses.dataclass
 class Leftover:
-    """How many items, of how many persons, are past their date for one reason, and the oldest date."""
+    """How many items, of how many persons, are past their date for one reason, and the oldest due date."""
 
     reason: str
     items: int = 0
@@ -45,6 +46,11 @@ class Leftover:
         """The reason in words."""
         return LABELS[self.reason]
 
+    @property
+    def kept_until(self) -> datetime.date | None:
+        """The last day of the oldest."""
+        return self.oldest and self.oldest - ONE_DAY
+
     def age(self, today: datetime.date) -> int:
         """Days since the oldest date."""
         return (today - self.oldest).days if self.oldest else 0
@@ -55,10 +61,11 @@ SELECT l.subject, l.category, l.generation,
        CASE WHEN k.line_id IS NOT NULL THEN 'parked' WHEN r.plan_id IS NOT NULL THEN 'running'
             WHEN a.approved_at IS NOT NULL THEN 'approved' ELSE 'planned' END, coalesce(k.reason, '')
   FROM retention_plan p JOIN access_control_approval a ON a.id = p.approval_id
-  LEFT JOIN retention_run r ON r.plan_id = p.id
+  LEFT JOIN retention_run r ON r.plan_id = p.id LEFT JOIN retention_planend e ON e.plan_id = p.id
   JOIN retention_planline l ON l.plan_id = p.id AND l.subject = ANY (%s::uuid[])
   LEFT JOIN retention_parked k ON k.line_id = l.id
- WHERE k.line_id IS NOT NULL OR r.finished_at IS NULL AND (r.plan_id IS NOT NULL OR a.expires_at > %s)
+ WHERE k.line_id IS NOT NULL
+    OR e.plan_id IS NULL AND r.finished_at IS NULL AND (r.plan_id IS NOT NULL OR a.expires_at > %s)
  ORDER BY p.made_at
 """
 

@@ -13,8 +13,9 @@ from access_control.vault.store import KeyStatus
 from members.inventory import ITEMS
 from members.models import Member, Suspension, Transaction
 from retention.due import DueKey, due_now
-from retention.explaining import ONE_DAY, Rules, due_on, listed, rules_for, use_ends, year_over
+from retention.explaining import Rules, due_on, listed, rules_for, use_ends, year_over
 from retention.models import LegalHold, Rule, Start
+from retention.periods import ONE_DAY
 from retention.services.rules import NoRules, rules_on
 
 # Later than any rule reaches: what is due by then is due at all.
@@ -100,11 +101,11 @@ class _View:
             return self._correspondence(living)
         newest, earlier = living[-1], living[:-1]
         rule = self._rule(category, newest)
-        began = year_over(year, self.member.entity.fiscal_year_starts) if year is not None else None
+        event = year_over(year, self.member.entity.fiscal_year_starts) - ONE_DAY if year is not None else None
         due = self.due.get((category, newest.ref.generation))
         if due is not None:
-            began = due.started_on
-        used = use_ends(rule, began) if rule is not None and began is not None else None
+            event = due.started_on
+        used = use_ends(rule, event) if rule is not None and event is not None else None
         in_use = self.member.state == Member.State.ACTIVE if year is None else used is not None and used > self.today
         state = "kept" if not in_use else "suspended" if category in self.suspended else "use"
         return Row(
@@ -158,12 +159,12 @@ def record_panel(request: HttpRequest, record: Transaction) -> dict[str, Any]:
         )
     except NoRules:
         rule = None
-    began = year_over(record.fiscal_year, record.member.entity.fiscal_year_starts)
-    ends = due_on(rule, began) if rule is not None else None
+    year_end = year_over(record.fiscal_year, record.member.entity.fiscal_year_starts) - ONE_DAY
+    ends = due_on(rule, year_end) if rule is not None else None
     return {
         "template": "admin/members/panels/record.html",
         "ground": Rule.Ground(rule.ground).label if rule is not None else "",
-        "year_end": began - ONE_DAY,
+        "year_end": year_end,
         "kept_until": ends - ONE_DAY if ends is not None else None,
         "overdue": ends is not None and ends <= timezone.localdate(),
     }

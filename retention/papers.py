@@ -97,6 +97,7 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
                     _row(_("planned"), f"{stamp(facts['planned'])} ({_by(facts)})"),
                     _row(_("approved by another person"), stamp(facts["approved"])),
                     _row(_("begun"), stamp(facts["begun"])),
+                    *([_row(_("run given up"), stamp(facts["given_up"]))] if facts["given_up"] else []),
                     _row(_("issued"), stamp(facts["issued"])),
                 ],
             ),
@@ -108,7 +109,11 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
                     _row(_("fingerprint of the key"), facts["key"], code=True),
                     _row(_("root of the lines"), facts["root"], code=True),
                     _row(_("hash of the plan"), facts["plan_hash"], code=True),
-                    _row(_("head of the journal"), facts["journal"], code=True),
+                    _row(
+                        _("head of the journal"),
+                        facts["journal"] or _("lost: two persons have given the run up"),
+                        code=True,
+                    ),
                 ],
             ),
             _part(
@@ -154,6 +159,7 @@ def _counts(facts: dict[str, Any]) -> list[dict[str, Any]]:
     for title, what, name in (
         (_("Destroyed, by category"), _("category"), "by_category"),
         (_("Planned and not destroyed"), _("why"), "left_out"),
+        (_("Destroyed before, under another certificate"), _("certificate of destruction"), "ended_elsewhere"),
     ):
         rows = [_row(label, f"{count:,}") for label, count in facts[name]]
         if rows:

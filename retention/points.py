@@ -15,6 +15,7 @@ class Point(enum.StrEnum):
     CHECKED = "checked"  # what is not due any more has been left out
     ERASED = "erased"  # rows are emptied, uncommitted
     INTENDED = "intended"  # the journal holds the intent, on disk
+    ENDED = "ended"  # the keys are ended, uncommitted
     DESTROYED = "destroyed"  # the keys are gone: the commit point
     RECORDED = "recorded"  # certificate lines and ledger are written, uncommitted
     COMMITTED = "committed"  # the console has committed

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from access_control.codes import SubjectKind
 from access_control.vault.categories import Category
 from retention.models import Plan, PlanLine, Rule, Start
+from retention.periods import ONE_DAY
 from retention.showing import short
 from retention.words import generation_in_words
 
@@ -46,7 +47,7 @@ def lines_as_csv(plan: Plan) -> Iterator[bytes]:
     # The language is the request's, which is over before the last piece goes out.
     header = [
         *(_("item"), _("subject"), _("kind of subject"), _("category"), _("generation")),
-        *(_("counted from"), _("counted from the day"), _("due on"), _("site"), _("why")),
+        *(_("counted from"), _("counted from the day"), _("kept until"), _("site"), _("why")),
     ]
     kinds = {value: str(label) for value, label in SubjectKind.choices}
     categories = {value: str(label) for value, label in Category.choices}
@@ -69,7 +70,8 @@ def lines_as_csv(plan: Plan) -> Iterator[bytes]:
             with override(language):
                 said = generation_in_words(category, generation)
             yield [
-                *(pk, short(subject), kinds[kind], categories[category], said, starts[start], started_on, due_on),
+                *(pk, short(subject), kinds[kind], categories[category], said, starts[start], started_on),
+                due_on - ONE_DAY,
                 *rules[rule],
             ]
 

@@ -22,6 +22,7 @@ from retention.models import (
     CertificateLine,
     Parked,
     Plan,
+    PlanEnd,
     PlanExclusion,
     PlanLine,
     Rule,
@@ -29,6 +30,7 @@ from retention.models import (
     Start,
     Verification,
 )
+from retention.periods import ONE_DAY
 from retention.words import PlanState, generation_in_words, period_in_words, said_of_finding
 
 # A run gives a sign of life with every chunk, which takes seconds.
@@ -51,9 +53,11 @@ def with_state(plans: QuerySet[Plan], now: datetime.datetime) -> QuerySet[Plan]:
     begun = Q(run__isnull=False)
     newest = Verification.objects.filter(plan=OuterRef("pk")).order_by("-id")
     gone = _gone("requester", "requester_epoch") | _gone("approver", "approver_epoch")
-    whole = plans.select_related("made_by__person", "approval__requester", "approval__approver", "rules", "run")
+    whole = plans.select_related("made_by__person", "approval__requester", "approval__approver", "rules", "run", "end")
     return whole.annotate(
         state=Case(
+            When(end__kind=PlanEnd.Kind.GIVEN_UP, then=Value(PlanState.GIVEN_UP)),
+            When(end__kind=PlanEnd.Kind.WITHDRAWN, then=Value(PlanState.WITHDRAWN)),
             When(run__finished_at__isnull=False, then=Value(PlanState.FINISHED)),
             When(begun & Q(run__seen_at__lte=now - SIGN_OF_LIFE), then=Value(PlanState.STALLED)),
             When(begun, then=Value(PlanState.RUNNING)),
@@ -73,18 +77,24 @@ def state_of(plan: Plan) -> PlanState:
     return PlanState(plan.state)  # type: ignore[attr-defined]
 
 
+def is_over(plan: Plan) -> bool:
+    """Whether the plan's run is over, to its end or given up, and its certificate issued."""
+    return progress.run.finished_at is not None if (progress := progress_of(plan)) else False
+
+
 # What is due, and what is left out.
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Lines of one category that one rule makes due: how many, since when, and why that long."""
+    """Lines of one category that one rule makes due: how many, until when they were kept, and why that long."""
 
     category: int
     start: str
     site: str
     count: int
     persons: int
+    # Last days, as everywhere.
     earliest: datetime.date
     latest: datetime.date
     used: str
@@ -123,8 +133,8 @@ def groups_of(plan: Plan) -> list[Group]:
             site=row["rule__entity__name"],
             count=row["n"],
             persons=row["persons"],
-            earliest=row["first"],
-            latest=row["last"],
+            earliest=row["first"] - ONE_DAY,
+            latest=row["last"] - ONE_DAY,
             used=period_in_words(row["rule__use_months"], row["rule__use_days"]),
             kept=period_in_words(row["rule__keep_months"], row["rule__keep_days"]),
             ground=row["rule__ground"],
@@ -213,6 +223,11 @@ class Line:
     outcome: str = ""
     outcome_at: datetime.datetime | None = None
     parked: bool = False
+
+    @property
+    def kept_until(self) -> datetime.date:
+        """The last day on which the rule kept it; on the next it is due."""
+        return self.due_on - ONE_DAY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -390,9 +405,11 @@ _CATEGORIES = {category.name.lower(): category for category in Category}
 def certificate_facts(certificate: Certificate) -> dict[str, Any]:
     """The facts of the signed document, dates as dates and codes in words."""
     facts: dict[str, Any] = json.loads(certificate.document)
-    for name in ("planned", "approved", "begun", "issued", "unreadable_since"):
-        facts[name] = parse_datetime(facts[name]) if facts[name] else None
+    for name in ("planned", "approved", "begun", "given_up", "issued", "unreadable_since"):
+        facts[name] = parse_datetime(facts[name]) if facts.get(name) else None
     facts["due_up_to"] = parse_date(facts["due_up_to"])
     facts["by_category"] = [(_CATEGORIES[code].label, count) for code, count in facts["by_category"].items()]
     facts["left_out"] = [(Parked.Reason(code).label, count) for code, count in facts["left_out"].items()]
+    # Certificates of earlier versions have no such member, and call them parked.
+    facts["ended_elsewhere"] = sorted(facts.get("ended_elsewhere", {}).items())
     return facts

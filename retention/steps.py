@@ -13,9 +13,10 @@ from access_control.vault.errors import VaultError
 from members.inventory import ITEMS
 from members.models import Case, Member
 from members.services.cases import NotIdentified
-from members.services.membership import AlreadyEnded, DataDestroyed, NotEnded, Undecided, pending_corrections
+from members.services.locking import DataDestroyed
+from members.services.membership import AlreadyEnded, NotEnded, Undecided, pending_corrections
 from members.steps import CasePage, Step, decision
-from retention.explaining import grouped, last_day_to_return, listed, what_happens
+from retention.explaining import grouped, last_day_for, last_day_to_return, listed, what_happens
 from retention.services.memberships import GraceOver, end_membership, return_to_membership
 from retention.services.rules import NoRules, rules_on
 
@@ -149,6 +150,8 @@ class ReturnStep(MembershipStep):
         said = super().context(page)
         asked_on = timezone.localdate(page.case.arrived_at)
         last = said.get("last_day")
+        if page.case.member is not None and (ended_on := said.get("ended_on")):
+            said["last_day"] = last = last_day_for(page.case.member, ended_on=ended_on, arrived_on=asked_on)
         return said | {"asked_on": asked_on, "over": last is not None and asked_on > last}
 
     def actions(self) -> Mapping[str, Callable[[CasePage], bool]]:

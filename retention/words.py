@@ -20,6 +20,8 @@ class PlanState(models.TextChoices):
     FINISHED = "finished", pgettext_lazy("destruction plan", "finished")
     EXPIRED = "expired", _("approval expired")
     VOID = "void", _("approval void: somebody left or moved")
+    WITHDRAWN = "withdrawn", pgettext_lazy("destruction plan", "withdrawn")
+    GIVEN_UP = "given_up", pgettext_lazy("destruction plan", "given up")
     NOTHING = "nothing", _("nothing is due")
 
 
@@ -31,6 +33,8 @@ BADGES = {
     PlanState.FINISHED: "badge--ok",
     PlanState.EXPIRED: "badge--outdated",
     PlanState.VOID: "badge--stop",
+    PlanState.WITHDRAWN: "badge--outdated",
+    PlanState.GIVEN_UP: "badge--outdated",
     PlanState.NOTHING: "",
 }
 
@@ -86,6 +90,7 @@ PARKED: dict[str, Any] = {
         "Tell whoever runs the console: the key is in the vault neither alive nor destroyed. Compare with a backup."
     ),
     Parked.Reason.ENDED_ELSEWHERE: _("Nothing. Another certificate says when they were destroyed."),
+    Parked.Reason.GIVEN_UP: _("Make a new plan. It lists what is still due."),
     Parked.Reason.FAILED: _(
         "Tell whoever runs the console the error; the database's log says which rule refused. Then make a new plan."
     ),

@@ -15,11 +15,16 @@ from tests import factories
 from tests.databases import become, own_databases
 
 ALIASES = ("default", "vault")
+# What lies in these directories takes long; see the markers in pyproject.toml.
+MARK_OF = {"browser": "browser", "faults": "kills"}
 
 
 def pytest_collection_modifyitems(items):
     """Every test may use both databases, in a transaction that is rolled back, unless it commits for real."""
     for item in items:
+        for place, mark in MARK_OF.items():
+            if place in item.path.parts:
+                item.add_marker(mark)
         if "committed" not in item.fixturenames and not item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.django_db(databases=list(ALIASES)))
 

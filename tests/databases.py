@@ -37,13 +37,13 @@ def point_at(names):
         settings.DATABASES[alias]["NAME"] = name
 
 
-def _run(role, statement, *identifiers, parameters=None):
+def _run(role, statement, *identifiers, parameters=None, within="postgres"):
     database = settings.DATABASES["default"]
     user, password = credentials("default", role)
     with psycopg.connect(
         host=database["HOST"],
         port=database["PORT"] or None,
-        dbname="postgres",
+        dbname=within,
         user=user,
         password=password,
         autocommit=True,
@@ -56,6 +56,27 @@ def clone(original, name):
     connections.close_all()
     leave(original)
     _run("owner", "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, original)
+
+
+IDENTITY = """
+SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+       (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),
+       (SELECT restore_epoch FROM {})
+"""
+
+
+def clones_are_meant(console, vault):
+    """The two note each other, as a move does that two persons accepted: else the restore guard closes the house."""
+    identity = _run("owner", IDENTITY, "access_control_installation", within=console).fetchone()
+    _run("owner", "SELECT vault_note_console(%s::bigint[], false)", parameters=[list(identity)], within=vault)
+    own = _run("owner", IDENTITY, "vault_installation", within=vault).fetchone()
+    _run(
+        "owner",
+        "INSERT INTO access_control_vaultidentity (noted_at, database, system, timeline, restore_epoch)"
+        " VALUES (clock_timestamp(), %s, %s, %s, %s)",
+        parameters=own,
+        within=console,
+    )
 
 
 def leave(name):
@@ -102,6 +123,7 @@ def own_databases():
     names = {alias: f"clone_{uuid.uuid4().hex[:12]}" for alias in ALIASES}
     for alias in ALIASES:
         clone(originals[alias], names[alias])
+    clones_are_meant(names["default"], names["vault"])
     point_at(names)
     try:
         yield

@@ -101,6 +101,7 @@ def person(**fields):
         "access_class": Person.AccessClass.DIRECT,
         "joined_on": datetime.date(2020, 4, 1),
         "actor": None,
+        "reason": Reason.SET_UP,
     }
     return hire(f"T{next(_numbers):05d}", **(values | fields))
 
@@ -108,8 +109,8 @@ def person(**fields):
 def staff(role, **fields):
     """An account of a new employee."""
     number = next(_numbers)
-    account = open_account(person(**fields), username=f"{role}{number}", role=role, password=PASSWORD, actor=None)
-    return account
+    name = f"{role}{number}"
+    return open_account(person(**fields), username=name, role=role, password=PASSWORD, actor=None, reason=Reason.SET_UP)
 
 
 def new_member(**fields):

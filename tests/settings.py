@@ -32,7 +32,7 @@ if not os.environ.get("DATABASE_URL"):
     class _Hasty(embedded.EmbeddedServer):
         """Does not wait for the disk: nothing here outlives the tests."""
 
-        def _command(self):
+        def _command(self) -> list[str]:
             return [*super()._command(), "-cfsync=off", "-csynchronous_commit=off", "-cfull_page_writes=off"]
 
     _server = (embedded.EmbeddedServer if _measured else _Hasty)(Path(_files.name) / "postgres")

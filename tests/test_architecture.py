@@ -37,14 +37,14 @@ OPENERS = {
     "members.services.corrections:_seal_again": "sealed again under a new generation",
     "members.services.transactions:_on_file": "only whether a row is on file leaves",
     "members.services.notices:mails_on_file": "sealed as a notice's address",
-    "members.services.cases:read_notes": "an agent reads the notes of their own case",
+    "members.services.cases:_text_of": "an agent reads the notes of their own case",
     "consent.services.doors:reveal": "the first door: a person looks",
     "consent.services.doors:use": "the second door: the system uses",
     "consent.services.records:reveal_record": "the first door, for what the law keeps",
     "consent.services.doors:provide": "the third door: it leaves the house",
 }
 # Functions that hand an event on that their callers name.
-PASSED_ON = {"access_control.ledger", "consent.services.doors:_refuse"}
+PASSED_ON = {"access_control.ledger", "members.showing:masking_member", "consent.services.doors:_refuse"}
 
 OWN = [model for model in apps.get_models() if model._meta.app_label in DIRECTION]
 TRACKED = [model for model in OWN if history_of(model)]
@@ -181,6 +181,9 @@ def test_the_vaults_guards_are_installed():
             "vault_keyringcheck_append",
             "vault_fetchrecord_append",
             "vault_destroyrecord_append",
+            "vault_consoleidentity_append",
+            "vault_consolemark_append",
+            "vault_heldsubject_stays",
         }
 
 
@@ -218,6 +221,63 @@ def test_nobody_takes_open_sealed_or_unseal_by_another_way():
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node.attr == "open_sealed":
                 assert id(node) in called, module
+
+
+# Keys that are fetched to seal with; what is opened with keys goes through the door.
+FETCHERS = {
+    ("access_control.openings", "keys_for"): "the door",
+    ("members.services.registration", "add_fetched"): "seals the rest of an interrupted registration",
+    ("members.services.cases", "add_fetched"): "seals a note or a notice's address under the case's key",
+}
+
+
+def test_keys_are_fetched_by_the_door_alone():
+    """Number 12: an opening that holds no account and no grant cannot be written."""
+    found = {
+        (module, name)
+        for module, tree in trees().items()
+        if not module.startswith("access_control.vault")
+        for name in ("keys_for", "add_fetched")
+        for _function, _call in calls(tree, name)
+    }
+    assert found == set(FETCHERS), "open through access_control.openings.opening"
+    imported = {
+        module
+        for module, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and "keys_for" in {alias.name for alias in node.names}
+    }
+    assert imported == {"access_control.openings"}
+
+
+# Whose locks are not taken by access_control.locks, and why.
+OTHER_LOCKS = {
+    "access_control.locks": "the one place",
+    "access_control.vault.sql": "the vault's own functions lock its keys, which come last",
+    "retention.services.items": "the purger passes over rows that are locked: members, then cases",
+    "retention.services.purging": "the purger finishes what the vault has destroyed: members alone",
+}
+
+
+def test_one_place_locks_rows():
+    """Number 11: one order of locks, kept by the one module that takes them."""
+    locking = re.compile(r"\bFOR\s+(NO\s+KEY\s+UPDATE|KEY\s+SHARE|SHARE|UPDATE)\b")
+    found = set()
+    for module, tree in trees().items():
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        if any(calls(tree, "select_for_update")):
+            found.add(module)
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if id(node) not in docstrings and (locking.search(text) or text.endswith(" FOR ")):
+                found.add(module)
+    assert found == set(OTHER_LOCKS), "lock rows through access_control.locks"
 
 
 # Asking

@@ -12,11 +12,14 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.utils import timezone
 from psycopg import sql
 
+from access_control.access_services import ask_move
 from access_control.codes import Purpose
 from access_control.history import copied_columns, history_of
-from access_control.services import ask_approval
+from access_control.models import AcceptedRestore
+from access_control.services import approve, ask_approval, use_approval
 from access_control.sql import OWN_APPS, immutable_columns
 from access_control.vault import store
 from access_control.vault.roles import role_names
@@ -27,13 +30,14 @@ from consent.services.doors import provide
 from members.models import Addressee, ContactPoint, Member
 from members.services.cases import add_note
 from members.services.corrections import apply_correction, ask_correction
+from members.services.documents import confirm_document
 from retention.models import Verification
 from retention.services.holds import place_legal_hold
 from retention.services.purging import run_plan
 from retention.services.verifying import verify_plan
 from tests import factories
 from tests.conftest import ALIASES
-from tests.databases import become, clone, credentials, drop, point_at
+from tests.databases import become, clone, clones_are_meant, credentials, drop, point_at
 from tests.retention.conftest import approved, ended
 
 # SQLSTATEs: PostgreSQL's own, then the console's and the vault's.
@@ -86,6 +90,9 @@ def _populate():
         actor=agent,
         reason="asked",
     )
+    ask_move(agent.person, access_class="direct", role="supervisor", actor=factories.staff("administrator"))
+    unknown = factories.case(factories.member(birth_date=None, addressees=[]), agent)
+    confirm_document(unknown, kind="passport", issued_on=LINE, actor=factories.staff("supervisor"))
     approval = ask_approval("purge", payload_hash=b"\x01" * 32, actor=agent, reason="asked")
     engagement = Engagement.objects.create(
         recipient=Recipient.objects.get(kind="contractor"),
@@ -110,6 +117,15 @@ def _populate():
     )
 
 
+def _accept_a_restore():
+    """A row of what two persons have accepted; the restore epoch is 2 from now on."""
+    asked = ask_approval("restore", payload_hash=b"\x03" * 32, actor=factories.staff("officer"), reason="set_up")
+    agreeing = factories.staff("supervisor")
+    approve(asked, actor=agreeing, reason="set_up")
+    use_approval(asked.pk, kind="restore", payload_hash=b"\x03" * 32, actor=agreeing, reason="set_up")
+    AcceptedRestore.objects.create(approval=asked, accepted_at=timezone.now(), restore_epoch=2, signs=[], lost={})
+
+
 @pytest.fixture(scope="module")
 def world(django_db_setup, django_db_blocker):
     """Clones of both databases with privileges as on a real installation and committed rows."""
@@ -118,6 +134,7 @@ def world(django_db_setup, django_db_blocker):
         originals = {alias: settings.DATABASES[alias]["NAME"] for alias in ALIASES}
         for alias in ALIASES:
             clone(originals[alias], names[alias])
+        clones_are_meant(names["default"], names["vault"])
         point_at(names)
         try:
             become("owner")
@@ -125,6 +142,8 @@ def world(django_db_setup, django_db_blocker):
             call_command("setup_roles", verbosity=0, json=True, stdout=io.StringIO())
             become("app")
             made = _populate()
+            _accept_a_restore()
+            clones_are_meant(names["default"], names["vault"])
             store.freeze([made.frozen.subject], [made.frozen.category], hold=True)
             become("purger")
             store.destroy([(made.fence, uuid.uuid4())], plan_hash=b"\x02" * 32)

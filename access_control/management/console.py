@@ -1,5 +1,6 @@
 """What every command of the console shares: ``--json``, ``--as``, exit status, one summary."""
 
+import contextlib
 import json
 import sys
 from getpass import getpass
@@ -7,8 +8,11 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
+from access_control.characters import strange_character
 from access_control.models import Staff
+from access_control.vault.errors import VaultError
 
 REFUSED = 1
 BAD_USAGE = 2
@@ -24,9 +28,36 @@ class ConsoleCommand(BaseCommand):
 
     ``--json``: one object on standard output. Exit status 0, 1 when something was refused or rejected, 2 for bad usage.
     A command run by a person takes ``--as USERNAME``; the password comes from standard input or a prompt.
+    While a restore of a database is not accepted, a command refuses (exit status 1), unless it says
+    ``while_restored``: those only read, or are needed to set up and to accept.
     """
 
     by_person = False
+    while_restored = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run, unless a database was restored and nobody has accepted that, or an argument holds a strange character.
+
+        Raises CommandError; of an argument (2) it names the place.
+        """
+        from access_control import restore
+        from access_control.vault import store
+
+        for name, value in options.items():
+            if isinstance(value, str) and (strange := strange_character(value)):
+                raise bad_usage(f"{name}: character {strange.position} is {strange.name}. Delete it and try again.")
+        if self.while_restored:
+            return super().execute(*args, **options)
+        try:
+            restore.refuse_restored()
+        except restore.DatabaseRestored as refused:
+            raise CommandError(str(refused), returncode=REFUSED) from None
+        try:
+            return super().execute(*args, **options)
+        finally:
+            # A restore cannot forget any more what this command has done, also when it ended half-way.
+            with contextlib.suppress(DatabaseError, VaultError):
+                store.tell()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--json`` and, for commands of a person, ``--as``."""
@@ -47,7 +78,7 @@ class ConsoleCommand(BaseCommand):
         password = getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         staff = authenticate(username=username, password=password)
         if not isinstance(staff, Staff):
-            raise bad_usage("--as: no such account, or the password is wrong.")
+            raise bad_usage("--as: no such account, the password is wrong, or sign-in is locked for a while.")
         if not policies.can(staff, permission):
             raise CommandError(f"--as: this account may not do that ({permission}).", returncode=REFUSED)
         return staff

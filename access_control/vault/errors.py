@@ -24,6 +24,10 @@ class NoKey(VaultError):
     """No key was ever made for this subject, category and generation, or it was not asked for."""
 
 
+class KeyNeverMade(NoKey, SealBroken):
+    """A sealed value names a generation of which the vault has neither a key nor a fence: an incident too."""
+
+
 class Destroyed(VaultError):
     """The key was destroyed: the normal end of a value."""
 
@@ -39,3 +43,7 @@ class FenceStands(VaultError):
 
 class CeilingReached(VaultError):
     """The hourly ceiling of fetches (or destructions) without an approval is used up."""
+
+
+class AnotherConsole(VaultError):
+    """The vault remembers another console than the one that speaks to it: a database was restored or moved."""

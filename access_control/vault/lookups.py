@@ -12,7 +12,9 @@ from django.db import models
 
 from access_control.vault.keyring import keyring
 
-NORMAL_FORM_VERSION = 1
+# What new lookups are made of, and every version that lookups may still be made of, the newest first.
+NORMAL_FORM_VERSION = 2
+VERSIONS = (2, 1)
 
 
 class LookupField(models.IntegerChoices):
@@ -27,8 +29,8 @@ class LookupField(models.IntegerChoices):
     NAME_AND_LAST_FOUR = 7
 
 
-# By the field's number.
-_HEADS = tuple(bytes([number, NORMAL_FORM_VERSION]) for number in range(max(LookupField) + 1))
+# By version and the field's number.
+_HEADS = {version: tuple(bytes([number, version]) for number in range(max(LookupField) + 1)) for version in VERSIONS}
 
 
 class Mac(Protocol):
@@ -43,13 +45,14 @@ def mac(field: LookupField, normal: str, second: str = "") -> bytes:
     return hashing()(field, normal, second)
 
 
-def hashing() -> Mac:
-    """:func:`mac` for one batch: the keyring is read once, and not kept."""
+def hashing(version: int = NORMAL_FORM_VERSION) -> Mac:
+    """:func:`mac` for one batch, of normal forms of ``version``: the keyring is read once, and not kept."""
     keyed = hmac.new(keyring().lookup, digestmod="sha256")
+    heads = _HEADS[version]
 
     def one(field: LookupField, normal: str, second: str = "") -> bytes:
         hashed = keyed.copy()
-        hashed.update(_HEADS[field] + normal.encode() + (b"\0" + second.encode() if second else b""))
+        hashed.update(heads[field] + normal.encode() + (b"\0" + second.encode() if second else b""))
         return hashed.digest()
 
     return one

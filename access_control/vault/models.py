@@ -37,6 +37,9 @@ class Installation(models.Model):
     restore_epoch = models.IntegerField(default=1)
     fetches_per_hour = models.IntegerField(default=100_000)
     destructions_per_hour = models.IntegerField(default=20_000_000)
+    # Of the tombstones: made here, once, by the database, and of no use without the lookup key, which is never here.
+    tombstone_key = models.BinaryField(null=True)
+    tombstone_days = models.IntegerField(default=400, db_default=400)
     created = models.DateTimeField()
 
     class Meta:
@@ -95,6 +98,10 @@ class Key(models.Model):
                 condition=models.Q(wrapped=None) | models.Q(_WrappedLength(61)), name="vault_key_is_whole"
             ),
         ]
+        indexes = [
+            # What is frozen, over all subjects: few rows among many, and none that a destruction changes.
+            models.Index(fields=["subject"], condition=models.Q(frozen=True), name="vault_key_frozen"),
+        ]
 
 
 class Lookup(models.Model):
@@ -121,7 +128,35 @@ class Lookup(models.Model):
                 fields=["field", "mac", "version"],
                 condition=models.Q(field__in=[1, 2]),
                 name="vault_lookup_names_one_subject",
-            )
+            ),
+            # As vault_lookup_fields has it: a lookup under another category would outlive the destruction of its own.
+            models.CheckConstraint(
+                condition=models.Q(field__in=[1, 2], category=Category.IDENTITY, joined=None)
+                | models.Q(field__in=[3, 4], category=Category.CONTACT, joined=None)
+                | models.Q(field=5, category=Category.IDENTITY, joined=Category.PROFILE)
+                | models.Q(field=6, category=Category.IDENTITY, joined=Category.DELIVERY)
+                | models.Q(field=7, category=Category.IDENTITY, joined=Category.CONTACT),
+                name="vault_lookup_rests_on_its_own",
+            ),
+        ]
+
+
+class Tombstone(models.Model):
+    """What stays of a destroyed member's number, so that a stale file does not bring the destroyed back.
+
+    ``stone`` is SHA-256 over the tombstone key and the number's lookup: a keyed hash of a keyed hash. It names nobody,
+    is written by ``vault_destroy`` where the lookup goes, and can be asked for only by whoever has the number and the
+    lookup key. Members destroyed before this table was made have none.
+    """
+
+    stone = models.BinaryField(primary_key=True)
+    destroyed_at = models.DateTimeField()
+    ends_on = models.DateField()
+
+    class Meta:
+        indexes = [
+            # What has come to its end is removed with every run.
+            models.Index(fields=["ends_on"], name="vault_tombstone_ends"),
         ]
 
 
@@ -163,4 +198,59 @@ class DestroyRecord(models.Model):
         indexes = [
             # The hourly ceiling.
             models.Index(fields=["at"], name="vault_destroy_at"),
+        ]
+
+
+class ConsoleIdentity(models.Model):
+    """Which console database this vault serves, noted at set-up and again when a restore or a move was accepted.
+
+    The newest row counts. A console that is another one, or says another restore epoch, opens and destroys nothing.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    noted_at = models.DateTimeField()
+    database = models.BigIntegerField()
+    system = models.BigIntegerField()
+    timeline = models.IntegerField()
+    restore_epoch = models.IntegerField()
+    # What was destroyed up to here was known, or given up, when this row was written.
+    destroyed_before = models.BigIntegerField()
+
+
+class ConsoleMark(models.Model):
+    """One ledger event that the console had committed when it spoke to the vault. Only ever added.
+
+    A console that does not hold the newest mark of its identity was restored from a backup made before it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    identity = models.ForeignKey(ConsoleIdentity, models.PROTECT)
+    at = models.DateTimeField()
+    sequence = models.BigIntegerField()
+    event = models.UUIDField()
+
+    class Meta:
+        constraints = [
+            # Also finds the newest mark of an identity.
+            models.UniqueConstraint(fields=["identity", "sequence"], name="vault_consolemark_once"),
+        ]
+
+
+class HeldSubject(models.Model):
+    """For which legal hold the keys of a subject were frozen; ``thawed_at`` when they were thawed again.
+
+    It stays when the console's row of the hold is lost, and then keeps the keys frozen.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    subject = models.UUIDField()
+    hold = models.UUIDField()
+    frozen_at = models.DateTimeField()
+    thawed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject", "hold"], condition=models.Q(thawed_at=None), name="vault_heldsubject_once"
+            ),
         ]

@@ -3,6 +3,8 @@
 ``open_sealed`` is the only function that yields plaintext; a test keeps the list of its callers closed.
 """
 
+import dataclasses
+import hmac
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,10 +14,26 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from access_control.vault import seal, store
-from access_control.vault.errors import Destroyed, NoKey
+from access_control.vault.errors import Destroyed, KeyNeverMade, NoKey, SealBroken
 from access_control.vault.fields import Sealed, SealedField, sealed_field
 from access_control.vault.keyring import keyring
 from access_control.vault.seal import KeyRef, Place, Sealer
+
+# Sealing draws its nonces at random; that one of them is this has a chance of one in 2⁹⁶.
+_HASHING_NONCE = b"keyed-hash/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class BrokenSeal:
+    """A sealed value that does not open: whose, which item, in which row."""
+
+    subject: uuid.UUID
+    item: str
+    row: uuid.UUID
+
+
+# Set by ``access_control.apps``: what is done about a seal that does not open, before SealBroken is raised.
+note_broken: Callable[[BrokenSeal], None] = lambda broken: None  # noqa: E731
 
 
 class KeyRing:
@@ -25,6 +43,7 @@ class KeyRing:
         self._installation = installation
         self._stored: dict[KeyRef, store.StoredKey] = {}
         self._keys: dict[KeyRef, AESGCM] = {}
+        self._fetched: set[tuple[uuid.UUID, int]] = set()
         self._current: dict[tuple[uuid.UUID, int], int] = {}
         self._names: Mapping[uuid.UUID, str] | None = None
         self._sealers: dict[tuple[uuid.UUID, int], Sealer] = {}
@@ -122,16 +141,39 @@ class KeyRing:
     def open_sealed(self, instance: Any, name: str) -> str:
         """The text of a sealed field ("" when it holds nothing). ``instance`` may be a history row.
 
-        Raises Destroyed when its key was destroyed, SealBroken when it does not open, NoKey when it was not asked for.
+        Raises Destroyed when its key was destroyed, NoKey when it was not asked for, and SealBroken when it does not
+        open: an incident, which is noted first.
         """
         sealed = getattr(instance, name)
         if sealed is None:
             return ""
         field = sealed_field(type(instance), name)
-        category, generation = seal.header(sealed.blob)
-        ref = KeyRef(field.subject_of(instance), category, generation)
-        place = Place(field.item_for(instance).code, instance.id)
-        return seal.unseal(self._key(ref), sealed.blob, installation=self._installation, place=place, ref=ref)
+        subject, item = field.subject_of(instance), field.item_for(instance)
+        try:
+            return self._opened(sealed.blob, subject, item.category, Place(item.code, instance.id))
+        except SealBroken:
+            note_broken(BrokenSeal(subject, item.code, instance.id))
+            raise
+
+    def _opened(self, blob: bytes, subject: uuid.UUID, expected: int, place: Place) -> str:
+        category, generation = seal.header(blob)
+        if category != expected:
+            raise SealBroken(f"a sealed value of item {place.item} names another category")
+        ref = KeyRef(subject, category, generation)
+        if (subject, category) in self._fetched and ref not in self._stored and ref not in self._keys:
+            raise KeyNeverMade(f"a sealed value of item {place.item} names a key that was never made")
+        return seal.unseal(self._key(ref), blob, installation=self._installation, place=place, ref=ref)
+
+    def keyed_hash(self, subject: uuid.UUID, category: int, text: str) -> bytes:
+        """A hash (32 bytes) of ``text`` that only the newest living key of ``subject`` can make.
+
+        Equal texts give equal hashes; once the key is destroyed, the hash tells nothing and no text can be tried
+        against it. Raises NoKey or Destroyed.
+        """
+        key = self._key(KeyRef(subject, category, self.current_generation(subject, category)))
+        # The key stream of one nonce that seals nothing: a second secret that lives and dies with the key.
+        secret = key.encrypt(_HASHING_NONCE, bytes(seal.KEY_BYTES), None)[: seal.KEY_BYTES]
+        return hmac.digest(secret, text.encode(), "sha256")
 
     def named_lines(self, name: Callable[[list[uuid.UUID]], Mapping[uuid.UUID, str]]) -> Mapping[uuid.UUID, str]:
         """The names that ``name`` gives to the certificate lines of the ring's fences; it is asked once."""
@@ -143,6 +185,7 @@ class KeyRing:
     def _drop(self) -> None:
         self._keys.clear()
         self._stored.clear()
+        self._fetched.clear()
         self._current.clear()
         self._sealers.clear()
 
@@ -174,7 +217,9 @@ def add_fetched(
 ) -> None:
     """Put every key of ``subjects`` × ``categories`` on the ring: one fetch, none when there are no subjects."""
     if wanted := sorted(set(subjects)):
-        for key in store.fetch(wanted, sorted(set(categories)), event=event, approval=approval):
+        kinds = sorted(set(categories))
+        ring._fetched.update((subject, kind) for subject in wanted for kind in kinds)
+        for key in store.fetch(wanted, kinds, event=event, approval=approval):
             ring._stored[key.ref] = key
             if key.wrapped is not None:
                 ring._hold(key.ref)

@@ -7,8 +7,10 @@ A fetch writes its own record before it returns. A fence is never updated or del
 
 from typing import Any
 
+from django.conf import settings
 from django.db import connections, transaction
 
+from access_control.vault import console_sql
 from access_control.vault.roles import role_names
 
 ALIAS = "vault"
@@ -20,7 +22,12 @@ DO $$ BEGIN
                 AND pg_get_function_result(oid) NOT LIKE '%ended_lines%') THEN
     DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
   END IF;
+  DROP FUNCTION IF EXISTS vault_refuse_lookups_of_destroyed(uuid[], smallint[]);
 END $$;
+-- Those that were not told anything of the console: beside the newer ones, a call could mean either.
+DROP FUNCTION IF EXISTS vault_fetch(uuid[], smallint[], uuid, uuid);
+DROP FUNCTION IF EXISTS vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
+DROP FUNCTION IF EXISTS vault_freeze(uuid[], smallint[], boolean);
 """
 
 FUNCTIONS = """
@@ -52,7 +59,26 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT i.id, i.restore_epoch FROM public.vault_installation i
 $$;
 
-CREATE OR REPLACE FUNCTION vault_fetch(wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL)
+-- Two fetches, or destructions, at once would each overlook in the last hour what the other spends.
+CREATE OR REPLACE FUNCTION vault_count_alone(kind integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'an older picture of the last hour would not show what was spent' USING ERRCODE = 'CV005';
+  END IF;
+  PERFORM pg_advisory_xact_lock(1986097532, kind);
+END $$;
+
+-- Which categories a field of lookups rests on: this table, and nobody's word.
+CREATE OR REPLACE FUNCTION vault_lookup_fields() RETURNS TABLE (field smallint, category smallint, joined smallint)
+LANGUAGE sql IMMUTABLE ROWS 7 SET search_path = pg_catalog, pg_temp AS $$
+  VALUES (1::smallint, 1::smallint, NULL::smallint), (2, 1, NULL), (3, 2, NULL), (4, 2, NULL), (5, 1, 5), (6, 1, 3),
+         (7, 1, 2)
+$$;
+
+CREATE OR REPLACE FUNCTION vault_fetch(
+  wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL,
+  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
 RETURNS TABLE (subject uuid, category smallint, generation bigint, wrapped bytea, keyring integer,
                destroyed_at timestamptz, certificate_line uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -65,8 +91,10 @@ BEGIN
   IF for_event IS NULL THEN
     RAISE EXCEPTION 'a fetch names its event' USING ERRCODE = 'CV005';
   END IF;
+  PERFORM public.vault_hear(told, told_event);
   SELECT i.fetches_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
   IF by_approval IS NULL THEN
+    PERFORM public.vault_count_alone(1);
     SELECT coalesce(sum(r.subject_count), 0) INTO spent FROM public.vault_fetchrecord r
      WHERE r.at > clock_timestamp() - interval '1 hour' AND r.approval IS NULL;
     IF spent + cardinality(wanted) > ceiling THEN
@@ -90,6 +118,18 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made integer;
 BEGIN
+  IF EXISTS (SELECT FROM public.vault_keyringcheck)
+     AND NOT EXISTS (SELECT FROM public.vault_keyringcheck c WHERE c.id = under AND c.id > 0) THEN
+    RAISE EXCEPTION 'nobody announced the keyring key %', under USING ERRCODE = 'CV011';
+  END IF;
+  -- One far above the newest would leave no room for those after it. Nothing comes after a case's (6), half an id.
+  IF EXISTS (SELECT FROM unnest(subjects, categories, generations) AS n (subject, category, generation)
+              WHERE n.category = 7 AND n.generation > 2200
+                 OR n.category < 6 AND n.generation > 10 AND NOT EXISTS (
+                    SELECT FROM public.vault_key k WHERE k.subject = n.subject AND k.category = n.category
+                       AND k.generation BETWEEN n.generation - 10 AND n.generation)) THEN
+    RAISE EXCEPTION 'a generation out of all order' USING ERRCODE = 'CV010';
+  END IF;
   RETURN QUERY
     INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
     SELECT n.subject, n.category, n.generation, n.wrapped, under, false, clock_timestamp()
@@ -107,13 +147,22 @@ BEGIN
 END $$;
 
 -- Called by the two functions that enter lookups: whoever is late must not make a destroyed person findable again.
-CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(subjects uuid[], categories smallint[]) RETURNS void
+CREATE OR REPLACE FUNCTION vault_refuse_lookups_of_destroyed(fields smallint[], subjects uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  owners uuid[];
+  kinds smallint[];
 BEGIN
+  -- Whoever has no identity left is found by nothing, also by what they never had.
+  SELECT array_agg(r.subject), array_agg(r.category) INTO owners, kinds FROM (
+    SELECT DISTINCT n.subject, needed.category
+      FROM unnest(fields, subjects) AS n (field, subject) LEFT JOIN public.vault_lookup_fields() AS f USING (field)
+     CROSS JOIN LATERAL unnest(ARRAY[1::smallint, f.category, f.joined]) AS needed (category)
+     WHERE needed.category IS NOT NULL) AS r;
   -- A destruction waits for this transaction, and this one for a destruction: neither overlooks the other.
-  PERFORM FROM (SELECT DISTINCT * FROM unnest(subjects, categories)) AS n (subject, category)
+  PERFORM FROM unnest(owners, kinds) AS n (subject, category)
      JOIN public.vault_key k USING (subject, category) WHERE k.wrapped IS NOT NULL FOR SHARE OF k;
-  IF EXISTS (SELECT FROM (SELECT DISTINCT * FROM unnest(subjects, categories)) AS n (subject, category)
+  IF EXISTS (SELECT FROM unnest(owners, kinds) AS n (subject, category)
                JOIN public.vault_key k USING (subject, category)
               GROUP BY n.subject, n.category HAVING bool_and(k.wrapped IS NULL)) THEN
     RAISE EXCEPTION 'a lookup would outlive its key' USING ERRCODE = 'CV001';
@@ -121,7 +170,8 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION vault_destroy(
-  subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea)
+  subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea,
+  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
 RETURNS TABLE (ended_lines uuid[], destroyed_at timestamptz, keyring integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -138,12 +188,19 @@ BEGIN
   IF (SELECT count(DISTINCT one.line) FROM unnest(lines) AS one (line)) <> cardinality(subjects) THEN
     RAISE EXCEPTION 'each key ends under a certificate line of its own' USING ERRCODE = 'CV005';
   END IF;
+  PERFORM public.vault_hear(told, told_event);
   SELECT i.destructions_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
+  PERFORM public.vault_count_alone(2);
   SELECT coalesce(sum(r.destroyed), 0) INTO spent FROM public.vault_destroyrecord r
    WHERE r.at > clock_timestamp() - interval '1 hour';
   IF spent + cardinality(subjects) > ceiling THEN
     RAISE EXCEPTION 'the hourly ceiling of % destructions is reached', ceiling USING ERRCODE = 'CV002';
   END IF;
+  -- In the order in which vault_lock_living locks too, so that neither waits for the other for ever.
+  PERFORM FROM public.vault_key k JOIN unnest(subjects, categories, generations) AS d (subject, category, generation)
+       ON (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
+    ORDER BY k.subject, k.category, k.generation FOR NO KEY UPDATE OF k;
+  PERFORM pg_advisory_xact_lock_shared(7301);
   FOR ended_lines, destroyed_at, keyring IN
     WITH ended AS (
       UPDATE public.vault_key k
@@ -157,25 +214,44 @@ BEGIN
     done := done + cardinality(ended_lines);
     RETURN NEXT;
   END LOOP;
-  -- A lookup dies with the last living key of a category it rests on.
+  -- A lookup dies with the last living key of a category it rests on, and every one with that of the identity (1).
   WITH dead AS (
     SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)
      WHERE NOT EXISTS (SELECT FROM public.vault_key k
-                        WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL))
-  DELETE FROM public.vault_lookup l USING dead d
-   WHERE l.subject = d.subject AND d.category IN (l.category, l.joined);
+                        WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL)
+  ), gone AS (
+    DELETE FROM public.vault_lookup l USING dead d
+     WHERE l.subject = d.subject AND d.category IN (1, l.category, l.joined)
+    RETURNING l.field, l.mac)
+  -- Of a member number (1) a stone stays, of nothing else. Its key is the vault's own, the number's is in no database.
+  INSERT INTO public.vault_tombstone (stone, destroyed_at, ends_on)
+  SELECT DISTINCT sha256(i.tombstone_key || g.mac), moment, (moment AT TIME ZONE 'Asia/Tokyo')::date + i.tombstone_days
+    FROM gone g CROSS JOIN public.vault_installation i WHERE g.field = 1
+  ON CONFLICT (stone) DO UPDATE SET destroyed_at = EXCLUDED.destroyed_at, ends_on = EXCLUDED.ends_on;
   INSERT INTO public.vault_destroyrecord (at, restore_epoch, xid, role, plan_hash, destroyed)
   VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
 END $$;
 
-CREATE OR REPLACE FUNCTION vault_freeze(wanted uuid[], kinds smallint[], hold boolean) RETURNS integer
+CREATE OR REPLACE FUNCTION vault_freeze(
+  wanted uuid[], kinds smallint[], hold boolean, for_hold uuid DEFAULT NULL,
+  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   touched integer;
 BEGIN
+  PERFORM public.vault_hear(told, told_event);
   UPDATE public.vault_key SET frozen = hold
    WHERE subject = ANY (wanted) AND category = ANY (kinds) AND destroyed_at IS NULL AND frozen IS DISTINCT FROM hold;
   GET DIAGNOSTICS touched = ROW_COUNT;
+  IF NOT hold THEN
+    UPDATE public.vault_heldsubject SET thawed_at = clock_timestamp()
+     WHERE subject = ANY (wanted) AND thawed_at IS NULL;
+  ELSIF for_hold IS NOT NULL OR touched > 0 THEN
+    -- A freeze that names no hold counts as one for a hold that nobody knows.
+    for_hold := coalesce(for_hold, gen_random_uuid());
+    INSERT INTO public.vault_heldsubject (subject, hold, frozen_at)
+    SELECT DISTINCT w.subject, for_hold, clock_timestamp() FROM unnest(wanted) AS w (subject) ON CONFLICT DO NOTHING;
+  END IF;
   RETURN touched;
 END $$;
 
@@ -193,6 +269,31 @@ RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolea
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT k.subject, k.category, k.generation, k.frozen
     FROM public.vault_key k WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY 1, 2, 3
+$$;
+
+-- What is left once the destructions under way are over: asked by whoever decides what a destruction would undo.
+CREATE OR REPLACE FUNCTION vault_lock_living(wanted uuid[])
+RETURNS TABLE (subject uuid, category smallint, generation bigint, frozen boolean)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT k.subject, k.category, k.generation, k.frozen FROM public.vault_key k
+   WHERE k.subject = ANY (wanted) AND k.wrapped IS NOT NULL ORDER BY k.subject, k.category, k.generation FOR SHARE
+$$;
+
+-- Returns once no destruction is under way, whosever keys it is about.
+CREATE OR REPLACE FUNCTION vault_wait_for_destructions() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_advisory_xact_lock(7301)
+$$;
+
+-- Subjects of whom the newest key of a category is a fence, in order of their ids.
+CREATE OR REPLACE FUNCTION vault_newest_dead(kinds smallint[], above uuid, most integer)
+RETURNS TABLE (subject uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT f.subject FROM public.vault_key f
+   WHERE f.wrapped IS NULL AND f.category = ANY (kinds) AND f.subject > above
+     AND NOT EXISTS (SELECT FROM public.vault_key n WHERE n.subject = f.subject AND n.category = f.category
+                        AND n.generation > f.generation)
+   ORDER BY f.subject LIMIT most
 $$;
 
 -- Whether anything but these keys, and what the law keeps, is left of their subjects.
@@ -234,17 +335,30 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
    GROUP BY 1, 2
 $$;
 
+-- ``categories`` and ``joins`` are what the caller believes; vault_lookup_fields decides.
 CREATE OR REPLACE FUNCTION vault_claim(
   fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[])
 RETURNS TABLE (mac bytea, subject uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM public.vault_refuse_lookups_of_destroyed(subjects, categories);
+  -- What may be shared has no owner to tell.
+  IF EXISTS (SELECT FROM unnest(fields) AS n (field) WHERE n.field NOT IN (1, 2)) THEN
+    RAISE EXCEPTION 'only what names one subject is claimed' USING ERRCODE = 'CV005';
+  END IF;
+  PERFORM public.vault_refuse_lookups_of_destroyed(fields, subjects);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category)
-  SELECT n.field, normal_form, n.mac, n.subject, n.category
-    FROM unnest(fields, macs, subjects, categories) AS n (field, mac, subject, category) ORDER BY n.field, n.mac
+  SELECT n.field, normal_form, n.mac, n.subject, rests.category
+    FROM unnest(fields, macs, subjects) AS n (field, mac, subject)
+   LEFT JOIN public.vault_lookup_fields() AS rests USING (field) ORDER BY n.field, n.mac
   ON CONFLICT DO NOTHING;
+  -- After the insert, which has waited for a destruction under way: a destroyed member's number is nobody's.
+  IF EXISTS (SELECT FROM public.vault_tombstone) THEN
+    DELETE FROM public.vault_lookup l
+     USING unnest(fields, macs) AS n (field, mac), public.vault_installation i, public.vault_tombstone t
+     WHERE n.field = 1 AND (l.field, l.mac) = (n.field, n.mac) AND t.stone = sha256(i.tombstone_key || n.mac)
+       AND t.ends_on >= (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date;
+  END IF;
   RETURN QUERY
     SELECT l.mac, l.subject FROM unnest(fields, macs) AS n (field, mac)
       JOIN public.vault_lookup l ON l.field = n.field AND l.version = normal_form AND l.mac = n.mac;
@@ -254,12 +368,36 @@ CREATE OR REPLACE FUNCTION vault_lookups_add(
   fields smallint[], normal_form smallint, macs bytea[], subjects uuid[], categories smallint[], joins smallint[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM public.vault_refuse_lookups_of_destroyed(subjects || subjects, categories || joins);
+  PERFORM public.vault_refuse_lookups_of_destroyed(fields, subjects);
   INSERT INTO public.vault_lookup (field, version, mac, subject, category, joined)
-  SELECT n.field, normal_form, n.mac, n.subject, n.category, n.joined
-    FROM unnest(fields, macs, subjects, categories, joins) AS n (field, mac, subject, category, joined)
+  SELECT n.field, normal_form, n.mac, n.subject, rests.category, rests.joined
+    FROM unnest(fields, macs, subjects) AS n (field, mac, subject)
+   LEFT JOIN public.vault_lookup_fields() AS rests USING (field)
    ORDER BY n.field, n.mac, n.subject
   ON CONFLICT DO NOTHING;
+END $$;
+
+-- Who still has lookups of an older normal form: the next page of subjects, by their ids.
+CREATE OR REPLACE FUNCTION vault_lookups_outdated(newest smallint, after uuid, most integer)
+RETURNS TABLE (subject uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT l.subject FROM public.vault_lookup l WHERE l.version < newest AND l.subject > after
+   ORDER BY l.subject LIMIT least(most, 1000)
+$$;
+
+-- Lookups of a newer normal form take the place of the older ones of their subjects, all or none. What names one
+-- subject only stays as it is where somebody else has the new form: nobody is lost.
+CREATE OR REPLACE FUNCTION vault_lookups_renew(
+  fields smallint[], newest smallint, macs bytea[], owners uuid[], categories smallint[], joins smallint[],
+  renewed uuid[])
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM public.vault_lookups_add(fields, newest, macs, owners, categories, joins);
+  DELETE FROM public.vault_lookup l
+   WHERE l.subject = ANY (renewed) AND l.version < newest
+     AND (l.field NOT IN (1, 2) OR EXISTS (
+           SELECT FROM public.vault_lookup n
+            WHERE n.subject = l.subject AND n.field = l.field AND n.version = newest));
 END $$;
 
 CREATE OR REPLACE FUNCTION vault_lookups_remove(fields smallint[], macs bytea[], owner_subject uuid) RETURNS void
@@ -283,6 +421,29 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT l.mac, l.subject FROM unnest(fields, macs) AS n (field, mac)
     JOIN public.vault_lookup l ON l.field = n.field AND l.mac = n.mac
    WHERE l.field IN (1, 2)
+$$;
+
+-- Which of these member numbers are those of destroyed members. By the number only, and never many: there is no list.
+CREATE OR REPLACE FUNCTION vault_tombstones(macs bytea[])
+RETURNS TABLE (mac bytea, destroyed_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF cardinality(macs) > 1000 THEN
+    RAISE EXCEPTION 'at most 1000 member numbers are asked for at a time' USING ERRCODE = 'CV002';
+  END IF;
+  RETURN QUERY
+    SELECT n.mac, t.destroyed_at FROM unnest(macs) AS n (mac) CROSS JOIN public.vault_installation i
+      JOIN public.vault_tombstone t ON t.stone = sha256(i.tombstone_key || n.mac)
+     WHERE t.ends_on >= (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date;
+END $$;
+
+-- Stones whose time is over.
+CREATE OR REPLACE FUNCTION vault_forget_tombstones() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH gone AS (
+    DELETE FROM public.vault_tombstone WHERE ends_on < (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date RETURNING 1)
+  SELECT count(*) FROM gone
 $$;
 
 CREATE OR REPLACE FUNCTION vault_keyring_is_another(ids integer[], checks bytea[]) RETURNS boolean
@@ -325,6 +486,8 @@ CREATE OR REPLACE TRIGGER vault_destroyrecord_append BEFORE UPDATE OR DELETE OR 
 ALTER TABLE vault_key SET (fillfactor = 60);
 INSERT INTO vault_installation (singleton, id, restore_epoch, fetches_per_hour, destructions_per_hour, created)
 VALUES (1, gen_random_uuid(), 1, 100000, 20000000, clock_timestamp()) ON CONFLICT DO NOTHING;
+UPDATE vault_installation SET tombstone_key = sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+ WHERE tombstone_key IS NULL;
 """
 
 # Which role may call which function. Nobody but the owner may touch a table.
@@ -333,32 +496,52 @@ MAY_CALL = {
         "vault_installation()",
         "vault_holds_keys()",
         "vault_keyring_is_another(integer[], bytea[])",
-        "vault_fetch(uuid[], smallint[], uuid, uuid)",
+        "vault_console()",
+        "vault_tell(bigint[], uuid)",
+        "vault_note_console(bigint[], boolean)",
+        "vault_marks(bigint, integer)",
+        "vault_events_fetched(timestamp with time zone)",
+        "vault_subjects_made(timestamp with time zone)",
+        "vault_frozen(uuid[])",
+        "vault_fetch(uuid[], smallint[], uuid, uuid, bigint[], uuid)",
         "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
-        "vault_freeze(uuid[], smallint[], boolean)",
+        "vault_freeze(uuid[], smallint[], boolean, uuid, bigint[], uuid)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
+        "vault_lock_living(uuid[])",
+        "vault_wait_for_destructions()",
+        "vault_newest_dead(smallint[], uuid, integer)",
         "vault_destroyed_by_plan()",
         "vault_claim(smallint[], smallint, bytea[], uuid[], smallint[])",
         "vault_lookups_add(smallint[], smallint, bytea[], uuid[], smallint[], smallint[])",
         "vault_lookups_remove(smallint[], bytea[], uuid)",
+        "vault_lookups_outdated(smallint, uuid, integer)",
+        "vault_lookups_renew(smallint[], smallint, bytea[], uuid[], smallint[], smallint[], uuid[])",
         "vault_find(smallint[], bytea[], integer)",
         "vault_owners(smallint[], bytea[])",
+        "vault_tombstones(bytea[])",
         "vault_fetch_records(timestamp with time zone)",
     ),
     "purger": (
         "vault_installation()",
-        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)",
+        "vault_console()",
+        "vault_tell(bigint[], uuid)",
+        "vault_destroyed_by_plan()",
+        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_subjects_with_more(uuid[], smallint[], bigint[], smallint)",
         "vault_fences(uuid[])",
+        "vault_forget_tombstones()",
     ),
     "reader": (
         "vault_installation()",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_fences(uuid[])",
+        "vault_newest_dead(smallint[], uuid, integer)",
+        "vault_console()",
+        "vault_frozen(uuid[])",
         "vault_destroyed_by_plan()",
         "vault_stray_lookups(uuid[])",
         "vault_fetch_records(timestamp with time zone)",
@@ -397,6 +580,9 @@ def lay_after_migrate(*, using: str, **_: Any) -> None:
         # At once or not at all: PostgreSQL lets everybody call a new function until its privileges are laid.
         with transaction.atomic(using=using):
             cursor.execute(OUTDATED)
+            cursor.execute(console_sql.FUNCTIONS)
             cursor.execute(FUNCTIONS)
+            cursor.execute(console_sql.TRIGGERS)
             cursor.execute(TRIGGERS)
+            cursor.execute("UPDATE vault_installation SET tombstone_days = %s", [settings.TOMBSTONE_DAYS])
             cursor.execute(privileges())

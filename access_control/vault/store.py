@@ -3,20 +3,56 @@
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from access_control.vault.errors import CeilingReached, FenceStands, KeyringError, VaultError
+from access_control.vault.errors import AnotherConsole, CeilingReached, FenceStands, KeyringError, VaultError
 from access_control.vault.keyring import PUT_BACK
 from access_control.vault.seal import KeyRef
 
 # Arrays travel in binary (%b): as text, each byte of a key or a lookup would be written as two letters.
 ALIAS = "vault"
-_ERRORS: dict[str, type[VaultError]] = {"CV001": FenceStands, "CV002": CeilingReached}
+_ERRORS: dict[str, type[VaultError]] = {
+    "CV001": FenceStands,
+    "CV002": CeilingReached,
+    "CV006": AnotherConsole,
+    "CV011": KeyringError,
+}
+
+
+class DatabaseIdentity(NamedTuple):
+    """Which database this is: its oid, its server's system identifier, its timeline, and how often it was restored."""
+
+    database: int
+    system: int
+    timeline: int
+    restore_epoch: int
+
+
+class Testimony(NamedTuple):
+    """What the vault is told of the console: which database it is, and the newest ledger event committed there."""
+
+    identity: DatabaseIdentity
+    sequence: int | None
+    event: uuid.UUID | None
+
+
+def _nothing_to_tell() -> Testimony | None:
+    return None
+
+
+# Asked before everything that opens, freezes or destroys. Whoever keeps the ledger hands it in (access_control.apps).
+testimony: Callable[[], Testimony | None] = _nothing_to_tell
+
+
+def _told() -> tuple[list[int | None] | None, uuid.UUID | None]:
+    """The testimony as the vault's functions take it."""
+    said = testimony()
+    return (None, None) if said is None else ([*said.identity, said.sequence], said.event)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,16 +122,24 @@ def fetch(
 ) -> list[StoredKey]:
     """Every key and fence of ``subjects`` × ``categories``, all generations. The vault has recorded it for ``event``.
 
-    Raises CeilingReached when the hour's ceiling is used up and no approval is named.
+    Raises CeilingReached when the hour's ceiling is used up and no approval is named, AnotherConsole.
     """
     with _call(
-        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s)", list(subjects), list(categories), event, approval
+        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
+        list(subjects),
+        list(categories),
+        event,
+        approval,
+        *_told(),
     ) as cursor:
         return [StoredKey(KeyRef(*row[:3]), row[3] and bytes(row[3]), *row[4:]) for row in cursor.fetchall()]
 
 
 def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyRef]:
-    """Store wrapped keys; returns those that are new (a living key is left as it is). Raises FenceStands."""
+    """Store wrapped keys; returns those that are new (a living key is left as it is).
+
+    Raises FenceStands, and KeyringError when no keyring with the key ``keyring_id`` was announced.
+    """
     refs = [ref for ref, _ in keys]
     with _call(
         "SELECT * FROM vault_create(%b, %b::smallint[], %b::bigint[], %b, %s)",
@@ -121,24 +165,103 @@ class Ended(NamedTuple):
 def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> list[Ended]:
     """End the keys of ``items`` (key, certificate line) and their lookups; returns what was ended now.
 
-    Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached.
+    Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached, AnotherConsole.
     """
     refs = [ref for ref, _ in items]
     with _call(
-        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s)",
+        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s, %s::bigint[], %s)",
         [ref.subject for ref in refs],
         [ref.category for ref in refs],
         [ref.generation for ref in refs],
         [line for _, line in items],
         plan_hash,
+        *_told(),
     ) as cursor:
         return [Ended(*row) for row in cursor.fetchall()]
 
 
-def freeze(subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool) -> int:
-    """Set or lift ``frozen`` on the living keys; returns how many changed. A frozen key cannot be destroyed."""
-    with _call("SELECT vault_freeze(%s, %s::smallint[], %s)", list(subjects), list(categories), hold) as cursor:
+def freeze(
+    subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool, for_hold: uuid.UUID | None = None
+) -> int:
+    """Set or lift ``frozen`` on the living keys; returns how many changed. A frozen key cannot be destroyed.
+
+    The vault remembers the legal hold for which it froze, until it thaws. Raises AnotherConsole.
+    """
+    with _call(
+        "SELECT vault_freeze(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
+        list(subjects),
+        list(categories),
+        hold,
+        for_hold,
+        *_told(),
+    ) as cursor:
         return int(cursor.fetchone()[0])
+
+
+class FrozenSubject(NamedTuple):
+    """A subject with frozen keys, and the holds for which the vault froze them, oldest first."""
+
+    subject: uuid.UUID
+    keys: int
+    holds: list[uuid.UUID]
+    since: datetime.datetime | None
+
+
+def frozen(subjects: Sequence[uuid.UUID] | None = None) -> list[FrozenSubject]:
+    """Which of ``subjects`` (None: of all) have frozen keys."""
+    with _call("SELECT * FROM vault_frozen(%s)", None if subjects is None else list(subjects)) as cursor:
+        return [FrozenSubject(*row) for row in cursor.fetchall()]
+
+
+class Remembered(NamedTuple):
+    """What the vault remembers of the console that it serves, and which database the vault itself is."""
+
+    console: DatabaseIdentity | None
+    sequence: int | None
+    event: uuid.UUID | None
+    told_at: datetime.datetime | None
+    # The hash of the plan in whose name keys were destroyed last.
+    destroyed_plan: bytes | None
+    itself: DatabaseIdentity
+
+
+def remembered() -> Remembered:
+    """One short query."""
+    with _call("SELECT * FROM vault_console()") as cursor:
+        row = cursor.fetchone()
+    console = None if row[0] is None else DatabaseIdentity(*row[:4])
+    plan = None if row[7] is None else bytes(row[7])
+    return Remembered(console, row[4], row[5], row[6], plan, DatabaseIdentity(*row[8:]))
+
+
+def tell() -> None:
+    """The vault remembers what is committed in the console now. Raises AnotherConsole."""
+    with _call("SELECT vault_tell(%s::bigint[], %s)", *_told()):
+        pass
+
+
+def note_console(identity: DatabaseIdentity, *, again: bool = False) -> None:
+    """From now on the vault serves this console. ``again``: the vault itself was restored."""
+    with _call("SELECT vault_note_console(%s::bigint[], %s)", [*identity], again):
+        pass
+
+
+def marks(*, below: int, most: int) -> list[tuple[int, uuid.UUID, datetime.datetime]]:
+    """(sequence, event, when) of what the vault was told of the console it serves, newest first."""
+    with _call("SELECT * FROM vault_marks(%s, %s)", below, most) as cursor:
+        return list(cursor.fetchall())
+
+
+def events_fetched(since: datetime.datetime) -> list[tuple[uuid.UUID, list[uuid.UUID]]]:
+    """(event, subjects) of every fetch since, as the vault itself wrote them."""
+    with _call("SELECT event, subjects FROM vault_events_fetched(%s)", since) as cursor:
+        return list(cursor.fetchall())
+
+
+def subjects_made(since: datetime.datetime) -> list[uuid.UUID]:
+    """Whose keys, any of them, were made since."""
+    with _call("SELECT subject FROM vault_subjects_made(%s)", since) as cursor:
+        return [row[0] for row in cursor.fetchall()]
 
 
 def status(subjects: Sequence[uuid.UUID]) -> list[KeyStatus]:
@@ -158,6 +281,28 @@ def left(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
     """The living keys of ``subjects``, by subject, category and generation."""
     with _call("SELECT * FROM vault_left(%b)", list(subjects)) as cursor:
         return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
+
+
+def lock_living(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
+    """The living keys of ``subjects``, once the destructions of them that are under way are over.
+
+    Asked, with the subject's row locked, by whoever decides something that a destruction would undo. A destruction
+    commits only while it has that row itself, so what lives now is destroyed by nobody who had not seen the decision.
+    """
+    with _call("SELECT * FROM vault_lock_living(%b)", list(subjects)) as cursor:
+        return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
+
+
+def wait_for_destructions() -> None:
+    """Returns once no destruction is under way, whosever keys it is about."""
+    with _call("SELECT vault_wait_for_destructions()"):
+        pass
+
+
+def newest_dead(categories: Sequence[int], *, above: uuid.UUID, most: int) -> list[uuid.UUID]:
+    """Subjects of whom the newest key of one of ``categories`` is a fence: at most ``most`` with ids ``above`` this."""
+    with _call("SELECT * FROM vault_newest_dead(%s::smallint[], %s, %s)", list(categories), above, most) as cursor:
+        return [row[0] for row in cursor.fetchall()]
 
 
 class Fence(NamedTuple):
@@ -202,7 +347,10 @@ def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
 
 
 class Lookup(NamedTuple):
-    """One way to find a subject: field code, keyed hash, whose, and the categories it rests on."""
+    """One way to find a subject: field code, keyed hash, whose, and the categories it rests on.
+
+    The vault has its own table of the categories, by the field, and goes by that.
+    """
 
     field: int
     mac: bytes
@@ -212,7 +360,10 @@ class Lookup(NamedTuple):
 
 
 def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
-    """Enter unique lookups, first come first served; returns keyed hash → the subject that owns it."""
+    """Enter unique lookups, first come first served; returns keyed hash → the subject that owns it.
+
+    A destroyed member's number has no owner any more, and gets none while its tombstone lasts.
+    """
     with _call(
         "SELECT * FROM vault_claim(%b::smallint[], %s::smallint, %b, %b, %b::smallint[])",
         [lookup.field for lookup in lookups],
@@ -234,6 +385,27 @@ def add_lookups(lookups: Sequence[Lookup], *, version: int) -> None:
         [lookup.subject for lookup in lookups],
         [lookup.category for lookup in lookups],
         [lookup.joined for lookup in lookups],
+    ):
+        pass
+
+
+def outdated_subjects(*, newest: int, after: uuid.UUID, most: int) -> list[uuid.UUID]:
+    """The next subjects behind ``after`` that have lookups of a version before ``newest``: at most 1,000, by id."""
+    with _call("SELECT * FROM vault_lookups_outdated(%s::smallint, %s, %s)", newest, after, most) as cursor:
+        return [row[0] for row in cursor.fetchall()]
+
+
+def renew_lookups(lookups: Sequence[Lookup], *, version: int, subjects: Sequence[uuid.UUID]) -> None:
+    """``lookups``, of ``version``, take the place of every older one of ``subjects``. Raises FenceStands."""
+    with _call(
+        "SELECT vault_lookups_renew(%b::smallint[], %s::smallint, %b, %b, %b::smallint[], %b::smallint[], %b)",
+        [lookup.field for lookup in lookups],
+        version,
+        [lookup.mac for lookup in lookups],
+        [lookup.subject for lookup in lookups],
+        [lookup.category for lookup in lookups],
+        [lookup.joined for lookup in lookups],
+        list(subjects),
     ):
         pass
 
@@ -271,6 +443,25 @@ def owners(probes: Sequence[tuple[int, bytes]]) -> dict[bytes, uuid.UUID]:
         [mac for _, mac in probes],
     ) as cursor:
         return {bytes(mac): subject for mac, subject in cursor.fetchall()}
+
+
+# How many numbers the vault answers for at a time.
+MOST_TOMBSTONES = 1_000
+
+
+def tombstones(macs: Sequence[bytes]) -> dict[bytes, datetime.datetime]:
+    """Member number's keyed hash → when its member was destroyed, for those of ``macs`` whose member was."""
+    found: dict[bytes, datetime.datetime] = {}
+    for start in range(0, len(macs), MOST_TOMBSTONES):
+        with _call("SELECT * FROM vault_tombstones(%b)", list(macs[start : start + MOST_TOMBSTONES])) as cursor:
+            found |= {bytes(mac): destroyed_at for mac, destroyed_at in cursor.fetchall()}
+    return found
+
+
+def forget_tombstones() -> int:
+    """Remove the stones whose time is over; returns how many. Only the purger role may."""
+    with _call("SELECT vault_forget_tombstones()") as cursor:
+        return int(cursor.fetchone()[0])
 
 
 def fetch_records(since: datetime.datetime) -> list[tuple[int, datetime.datetime, str, uuid.UUID, int]]:

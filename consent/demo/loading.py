@@ -180,8 +180,8 @@ def _bring_along(case: Case, row: Mapping[str, Any], agent: Staff, *, stage: int
     if stage <= 1:
         return
     if stage == 2:
-        for _once in range(3):
-            check_identity(case, said={"birth_date": "1901-01-01", "last_four": "0000"}, actor=agent)
+        for year in (1901, 1902, 1903):
+            check_identity(case, said={"birth_date": f"{year}-01-01", "last_four": "0000"}, actor=agent)
         return
     check_identity(case, said=_said(row), actor=agent)
     case.refresh_from_db()

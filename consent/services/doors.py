@@ -17,22 +17,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Purpose, Reason
 from access_control.ids import new_id
 from access_control.ledger import Act, acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault.errors import VaultError
 from access_control.vault.fields import SealedField
-from access_control.vault.ring import keys_for
 from consent.events import Event
 from consent.gate import Code, Decision, Refused, decide
 from consent.models import Engagement, Provision, Recipient, SubjectReference
 from members.inventory import ITEMS, Item
 from members.models import DATA_MODELS, Case, Member
+
+REVEAL = "members.reveal_member"
 
 # What a recipient may be given between the parties of a transaction (C3) or to settle charges (C2): at most what that
 # work holds. Anything else needs an engagement.
@@ -105,7 +106,7 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
     # 1. Check, record, commit. Without a grant, not even whether there is such a value is said.
     with acting(actor, reason=Reason.DAILY_WORK, case=case.pk, durable=True) as act:
         try:
-            grant = policies.live_grant(actor, "members.reveal_member", member, case=case)
+            grant = policies.live_grant(actor, REVEAL, member, case=case)
         except PermissionDenied:
             closed = case.state == Case.State.CLOSED and case.owner_id == actor.pk and case.member_id == member.pk
             decision = Decision(Code.CASE_CLOSED if closed else Code.NO_GRANT)
@@ -124,11 +125,22 @@ def reveal(member: Member, *, row: uuid.UUID, field: str, purpose: Purpose, case
             _refuse(act, Event.REVEAL_REFUSED, member, item_code, purpose, decision)
     if not decision.allowed:
         raise Refused(decision)
+    assert grant is not None
     # 2. Look again under locks, fetch, open, end.
-    with transaction.atomic():
-        policies.hold_for_reveal(actor, grant)
-        with keys_for([member.pk], [item.category], event=event) as ring:
-            text = ring.open_sealed(target, field)
+    with (
+        acting(actor, reason=Reason.DAILY_WORK, case=case.pk),
+        opening(
+            actor,
+            REVEAL,
+            subjects=[member.pk],
+            categories=[item.category],
+            event=event,
+            targets=[member],
+            rows=[member],
+            pk=grant.pk,
+        ) as ring,
+    ):
+        text = ring.open_sealed(target, field)
     return Revealed(text, item, row, field, event, timezone.now(), Purpose(purpose))
 
 
@@ -150,13 +162,13 @@ def use(
     """
     text, failure = "", None
     with acting(None, reason=reason, case=case, durable=True) as act:
-        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
+        member = locks.change_one(Member, member.pk)
         decision = decide(member, item=item, row=row, purpose=purpose, case=case)
         if decision.allowed:
             event = act.record(Event.USED, subject=member.pk, items=[item], purpose=purpose)
             category = sealed._meta.get_field(field).item_for(sealed).category
             try:
-                with keys_for([member.pk], [category], event=event) as ring:
+                with opening(None, None, subjects=[member.pk], categories=[category], event=event) as ring:
                     text = ring.open_sealed(sealed, field)
             except VaultError as error:
                 # The vault has its record of the fetch, so the event stays as well.
@@ -211,7 +223,8 @@ def provide(
     items = sorted({item.code for _row, _field, _target, item in located})
     handed, failure = None, None
     with acting(actor, reason=reason, case=case.pk if case else None, durable=True) as act:
-        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
+        policies.hold(actor)
+        member = locks.change_one(Member, member.pk)
         engagement, decision = _basis(recipient, items, purpose, basis, timezone.localdate(now))
         for row_id, _field, _target, item in located:
             if decision.allowed:
@@ -219,25 +232,28 @@ def provide(
         if decision.allowed:
             reference, _created = SubjectReference.objects.get_or_create(member=member, recipient=recipient)
             event = act.record(Event.PROVIDED, subject=member.pk, items=items, purpose=purpose)
-            provision = Provision.objects.create(
-                reference=reference,
-                items=items,
-                purpose=purpose,
-                basis=basis,
-                engagement=engagement,
-                case=case,
-                actor=actor,
-                at=now,
-                batch=batch or new_id(),
-            )
             try:
-                with keys_for([member.pk], {item.category for *_rest, item in located}, event=event) as ring:
+                categories = {item.category for *_rest, item in located}
+                with opening(actor, None, subjects=[member.pk], categories=categories, event=event) as ring:
                     values = {
                         (row_id, item.code): ring.open_sealed(target, field) for row_id, field, target, item in located
                     }
-                handed = Handed(provision.pk, reference.reference, values)
             except VaultError as error:
+                # The vault has its record of the fetch, so the event stays; nothing was provided.
                 failure = error
+            else:
+                provision = Provision.objects.create(
+                    reference=reference,
+                    items=items,
+                    purpose=purpose,
+                    basis=basis,
+                    engagement=engagement,
+                    case=case,
+                    actor=actor,
+                    at=now,
+                    batch=batch or new_id(),
+                )
+                handed = Handed(provision.pk, reference.reference, values)
         else:
             _refuse(act, Event.PROVISION_REFUSED, member, items[0], purpose, decision)
     if failure is not None:

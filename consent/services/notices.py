@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core import mail
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -17,6 +16,7 @@ from consent.gate import Refused
 from consent.services.doors import use
 from members.events import Event
 from members.inventory import ITEMS
+from members.mail import Letter, Undelivered, send
 from members.models import Notice
 
 NO_SERVER = "members.mail.NoServerBackend"
@@ -27,6 +27,21 @@ FIRST_PAUSE = datetime.timedelta(minutes=1)
 LONGEST_SENDING = datetime.timedelta(minutes=10)
 # Kind of notice → what its text says beyond item and reference. Handed in by config.console, from higher apps.
 CONTEXTS: dict[str, Callable[[Notice], dict[str, Any]]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sender:
+    """Who writes to the members of a site: its name, and the window that answers, by telephone and by mail."""
+
+    site: str
+    window: str
+    telephone: str
+    mail: str
+
+
+def sender_of(notice: Notice) -> Sender:
+    """Who writes this notice, by the entity of its member (the setting NOTICE_SENDERS)."""
+    return Sender(**settings.NOTICE_SENDERS[notice.member.entity_id])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +68,7 @@ def send_notices(*, most: int = 500) -> Sent:
     if settings.EMAIL_BACKEND == NO_SERVER:
         # Nothing is opened for a mail that cannot leave.
         return Sent(**(outcomes | {"waiting": due.count()}))
-    for notice in list(due.order_by("next_try_at").select_related("member", "case")[:most]):
+    for notice in list(due.order_by("next_try_at").select_related("member__entity", "case")[:most]):
         now = timezone.now()
         waits = Notice.objects.filter(pk=notice.pk, state=Notice.State.QUEUED)
         if waits.update(state=Notice.State.SENDING, claimed_at=now):
@@ -80,26 +95,35 @@ def _send(notice: Notice) -> str:
         return _close(notice, Notice.State.FAILED, type(error).__name__)
     subject, body = rendered(notice)
     try:
-        mail.EmailMessage(subject, body, to=[address]).send()
-    except (OSError, ValueError) as error:
-        # The server's reply may quote the address, so only the kind of failure is kept.
+        send(Letter(to=address, subject=subject, body=body, reply_to=sender_of(notice).mail))
+    except Undelivered as undelivered:
         attempts = notice.attempts + 1
-        if attempts >= MOST_ATTEMPTS:
-            return _close(notice, Notice.State.FAILED, type(error).__name__)
-        Notice.objects.filter(pk=notice.pk, state=Notice.State.SENDING, claimed_at=notice.claimed_at).update(
-            state=Notice.State.QUEUED,
-            claimed_at=None,
-            attempts=attempts,
-            failure=type(error).__name__,
-            next_try_at=timezone.now() + FIRST_PAUSE * 2 ** (attempts - 1),
-        )
-        return "waiting"
+        if undelivered.final or attempts >= MOST_ATTEMPTS:
+            return _close(notice, Notice.State.FAILED, undelivered.code)
+        return _put_back(notice, attempts, undelivered.code)
     return _close(notice, Notice.State.SENT, "")
+
+
+def _claimed(notice: Notice) -> Any:
+    """The notice, while the claim under which it is being sent is the one that was made here."""
+    return Notice.objects.filter(pk=notice.pk, state=Notice.State.SENDING, claimed_at=notice.claimed_at)
+
+
+def _put_back(notice: Notice, attempts: int, failure: str) -> str:
+    """The notice is tried again after a pause, unless another sender has closed this claim meanwhile."""
+    _claimed(notice).update(
+        state=Notice.State.QUEUED,
+        claimed_at=None,
+        attempts=attempts,
+        failure=failure,
+        next_try_at=timezone.now() + FIRST_PAUSE * 2 ** (attempts - 1),
+    )
+    return "waiting"
 
 
 def _close(notice: Notice, state: str, failure: str) -> str:
     """The notice has its end, unless another sender has closed this claim meanwhile."""
-    mine = Notice.objects.filter(pk=notice.pk, state=Notice.State.SENDING, claimed_at=notice.claimed_at)
+    mine = _claimed(notice)
     with acting(None, reason=Reason.SCHEDULED, case=notice.case_id) as act:
         sent_at = timezone.now() if state == Notice.State.SENT else None
         if mine.update(state=state, failure=failure, sent_at=sent_at):
@@ -117,8 +141,11 @@ def rendered(notice: Notice) -> tuple[str, str]:
             "item": ITEMS[notice.about].label if notice.about else "",
             "reference": notice.case.reference,
             "on": timezone.localtime(notice.queued_at),
+            "company": notice.member.entity.name,
+            "sender": sender_of(notice),
         }
         if further := CONTEXTS.get(notice.kind):
             context |= further(notice)
         subject = render_to_string(f"notices/{notice.kind}_subject.txt", context).strip()
-        return subject, render_to_string(f"notices/{notice.kind}.txt", context)
+        body = render_to_string(f"notices/{notice.kind}.txt", context)
+        return subject, f"{body.rstrip()}\n\n{render_to_string('notices/who_writes.txt', context).strip()}\n"

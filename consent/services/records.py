@@ -13,7 +13,6 @@ import datetime
 import uuid
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -21,7 +20,8 @@ from access_control import policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import Staff
-from access_control.vault.ring import categories_of, keys_for
+from access_control.openings import opening
+from access_control.vault.ring import categories_of
 from consent.events import Event
 from consent.gate import Code, Decision, Refused
 from members.inventory import ITEMS, Item
@@ -67,8 +67,10 @@ def reveal_record(record: Transaction, *, reason: str, actor: Staff) -> Revealed
     if not allowed:
         raise Refused(Decision(Code.OTHER_ROLE))
     # 2. Look again under locks, fetch, open, end.
-    with transaction.atomic():
-        policies.hold_role(actor, REVEAL, record.member, record)
-        with keys_for([record.member_id], categories_of(Transaction), event=event) as ring:
-            texts = [ring.open_sealed(record, name) for name in names]
+    kept, categories = [record.member, record], categories_of(Transaction)
+    with (
+        acting(actor, reason=reason),
+        opening(actor, REVEAL, subjects=[record.member_id], categories=categories, event=event, rows=kept) as ring,
+    ):
+        texts = [ring.open_sealed(record, name) for name in names]
     return RevealedRecord(tuple(zip(items, texts, strict=True)), event, timezone.now(), Reason(reason))

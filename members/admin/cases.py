@@ -22,7 +22,9 @@ from access_control.admin import ReadOnlyAdmin
 from access_control.checks import all_events
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.locks import StillUnderWay
 from access_control.models import LedgerEvent, Staff
+from access_control.references import CASE
 from access_control.roles import PERMISSIONS
 from members.events import Event
 from members.forms import CarefulForm
@@ -35,6 +37,8 @@ from members.steps import DONE, LATER, NOW, CasePage, Step, may_work
 
 class NoteForm(CarefulForm):
     """Free words; sealed."""
+
+    answerable = True
 
     text = forms.CharField(label=_("note"), max_length=2_000, widget=forms.Textarea(attrs={"rows": 3}))
 
@@ -72,7 +76,7 @@ def names_of_granted(cases: Iterable[Case], actor: Staff) -> dict[uuid.UUID, str
         return {}
     with acting(actor, reason=Reason.DAILY_WORK) as act:
         names = masked_names(members.values(), act=act)
-    return {case: names[member] for case, member in members.items()}
+    return {case: names[member] for case, member in members.items() if member in names}
 
 
 @admin.register(Case)
@@ -88,6 +92,7 @@ class CaseAdmin(ReadOnlyAdmin):
     list_display_links = ("reference",)
     ordering = ("due_on", "id")
     search_fields = ("reference__startswith",)
+    reference_groups = CASE
     search_help_text = _("Reference (XXXX-XXXX). To find a caller, use Find.")
 
     def get_urls(self) -> list[URLPattern]:
@@ -136,7 +141,6 @@ class CaseAdmin(ReadOnlyAdmin):
             if page.granted:
                 with acting(page.actor, reason=Reason.DAILY_WORK, case=case.pk) as act:
                     # A revocation waits for the page, or the page shows nothing.
-                    policies.hold(page.actor, "members.view_member", case.member, case=case)
                     page.shown = masked_member(case.member, act=act)
         return page
 
@@ -172,6 +176,9 @@ class CaseAdmin(ReadOnlyAdmin):
         except CaseClosed:
             messages.warning(request, _("The case is closed; nothing more happens in it."))
             redirect = True
+        except StillUnderWay as stuck:
+            messages.warning(request, str(stuck))
+            redirect = True
         if redirect:
             return HttpResponseRedirect(reverse("admin:members_case_change", args=[case_id]))
         shown = self._page(request, self._case(request, case_id))
@@ -182,7 +189,7 @@ class CaseAdmin(ReadOnlyAdmin):
         """Add a sealed note."""
         form = NoteForm(page.request.POST)
         if form.is_valid():
-            add_note(page.case, text=form.cleaned_data["text"], actor=page.actor)
+            add_note(page.case, text=form.cleaned_data["text"], actor=page.actor, neither_number=form.answered)
             messages.success(page.request, _("The note is kept, sealed."))
             return True
         page.left["note_form"] = form

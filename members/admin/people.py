@@ -1,6 +1,9 @@
 """Finding a caller, the members of one's own cases, the member masked, and the history."""
 
+import datetime
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django import forms
@@ -9,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -20,18 +24,33 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from members.forms import CarefulForm
 from members.models import Addressee, Case, ContactPoint, Member
-from members.normal_forms import holds_card_number
+from members.normal_forms import SeenNumber, forbidden_numbers
+from members.normal_forms.numbers import CARD_NUMBER
 from members.services.cases import open_case
-from members.services.finding import SecondFactNeeded, find
+from members.services.finding import (
+    FINDS_AN_HOUR,
+    NAMES_AN_HOUR,
+    FindBudgetSpent,
+    SecondFactNeeded,
+    find,
+    found_by,
+)
+from members.services.locking import DataDestroyed
 from members.showing import masked_member, masked_names
 from members.timeline import timeline
+
+LONGEST_UNOPENED = datetime.timedelta(days=365)
+
+
+def _cards(text: str) -> list[SeenNumber]:
+    """Card numbers only: twelve digits of telephones may look like an Individual Number, and nothing here is kept."""
+    return [seen for seen in forbidden_numbers(text) if seen.kind == CARD_NUMBER]
 
 
 class FindForm(CarefulForm):
     """One box for any identifier, one for the second fact that a name needs."""
 
-    # Twelve digits of a telephone may look like an Individual Number; nothing that is typed here is kept.
-    forbidden = (holds_card_number,)
+    seen_in = staticmethod(_cards)
 
     identifier = forms.CharField(
         label=_("Telephone, e-mail, login ID, member number, or name"),
@@ -56,6 +75,33 @@ class OpenForm(forms.Form):
 
     kind = forms.ChoiceField(label=_("kind"), choices=Case.Kind.choices)
     channel = forms.ChoiceField(label=_("channel"), choices=Case.Channel.choices)
+    # Of a letter that lay unopened the arrival counts.
+    arrived_on = forms.DateField(label=_("arrived on"), required=False)
+
+    def clean_arrived_on(self) -> datetime.date | None:
+        """Not a day to come, and none so long ago that it is a slip of the pen."""
+        day: datetime.date | None = self.cleaned_data["arrived_on"]
+        today = timezone.localdate()
+        if day is not None and not today - LONGEST_UNOPENED <= day <= today:
+            raise forms.ValidationError(_("Nothing arrives on a day to come, or lies unopened for a year."))
+        return day
+
+    @property
+    def arrived_at(self) -> datetime.datetime | None:
+        """The beginning of the day it arrived; None: just now."""
+        day = self.cleaned_data["arrived_on"]
+        if day is None or day == timezone.localdate():
+            return None
+        return timezone.make_aware(datetime.datetime.combine(day, datetime.time.min))
+
+
+@contextmanager
+def _ended_is_not_found() -> Iterator[None]:
+    """A revocation waits for the page under way; one that came before makes it 404."""
+    try:
+        yield
+    except PermissionDenied:
+        raise Http404 from None
 
 
 @admin.register(Member)
@@ -120,6 +166,8 @@ class MemberAdmin(ReadOnlyAdmin):
                 form.add_error(
                     "second", _("A name alone finds nobody. Ask for a date of birth, a postcode or four digits.")
                 )
+            except FindBudgetSpent as spent:
+                form.add_error(None, _budget_sentence(spent))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Find a caller"),
@@ -139,9 +187,22 @@ class MemberAdmin(ReadOnlyAdmin):
         if member is None or not policies.can(request.user, "members.open_case"):
             raise Http404
         if not form.is_valid():
-            messages.error(request, _("Choose what the caller wants and how they came."))
+            wrong = form.errors.get("arrived_on")
+            messages.error(request, str(wrong[0]) if wrong else _("Choose what the caller wants and how they came."))
             return HttpResponseRedirect(reverse("admin:members_member_find"))
-        case = open_case(member, **form.cleaned_data, actor=actor_of(request))
+        actor = actor_of(request)
+        try:
+            case = open_case(
+                member,
+                kind=form.cleaned_data["kind"],
+                channel=form.cleaned_data["channel"],
+                arrived_at=form.arrived_at,
+                found_by=found_by(member, actor=actor),
+                actor=actor,
+            )
+        except DataDestroyed:
+            messages.error(request, _("The data was destroyed; nothing can bring it back."))
+            return HttpResponseRedirect(reverse("admin:members_member_find"))
         return HttpResponseRedirect(reverse("admin:members_case_change", args=[case.pk]))
 
     def _member(self, request: HttpRequest, member_id: uuid.UUID) -> Member:
@@ -152,20 +213,12 @@ class MemberAdmin(ReadOnlyAdmin):
             raise Http404
         return member
 
-    def _hold(self, request: HttpRequest, member: Member) -> None:
-        """A revocation waits for the page under way; one that came before makes it 404."""
-        try:
-            policies.hold(actor_of(request), "members.view_member", member)
-        except PermissionDenied:
-            raise Http404 from None
-
     def member_view(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponse:
         """Everything on file, masked, in the policy's order."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
-        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
-            self._hold(request, member)
+        with _ended_is_not_found(), acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             shown = masked_member(member, act=act)
         groups: dict[int, list[Any]] = {}
         for one in shown:
@@ -192,8 +245,7 @@ class MemberAdmin(ReadOnlyAdmin):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         member = self._member(request, member_id)
-        with acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
-            self._hold(request, member)
+        with _ended_is_not_found(), acting(actor_of(request), reason=Reason.DAILY_WORK) as act:
             entries = timeline(member, act=act)
         context = {
             **self.admin_site.each_context(request),
@@ -203,6 +255,22 @@ class MemberAdmin(ReadOnlyAdmin):
             "entries": entries,
         }
         return TemplateResponse(request, "admin/members/history.html", context)
+
+
+def _budget_sentence(spent: FindBudgetSpent) -> str:
+    """Why nothing was searched, and when it may be again."""
+    when = timezone.localtime(spent.free_at).strftime("%H:%M")
+    if spent.by_name:
+        sentence = _(
+            "Nothing was searched: an account may search %(names)d times an hour by name, and %(all)d times in all. "
+            "It may again from %(when)s. Ask for a telephone number, an e-mail address or the login ID."
+        )
+    else:
+        sentence = _(
+            "Nothing was searched: an account may search %(all)d times an hour. It may again from %(when)s. "
+            "If a call waits, ask a colleague."
+        )
+    return sentence % {"names": NAMES_AN_HOUR, "all": FINDS_AN_HOUR, "when": when}
 
 
 # The five item groups of the published policy (P2).

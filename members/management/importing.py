@@ -1,7 +1,6 @@
 """What every import command shares: the file, ``--dry-run``, ``--rejects``, the bar, one summary, the exit status."""
 
 import abc
-import dataclasses
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -105,11 +104,12 @@ class ImportCommand(ConsoleCommand, abc.ABC):
                     returncode=REFUSED,
                 ) from None
         written, warned = bad.close(), odd.close()
-        counts = {name: count for name, count in dataclasses.asdict(result).items() if name in self.counted}
+        counted = (*self.counted, "would_create", "would_compare") if dry_run else self.counted
+        counts = {name: getattr(result, name) for name in counted}
         summary: dict[str, Any] = counts | {"rejects_file": str(written) if written else None}
         if "warned" in counts:
             summary["warnings_file"] = str(warned) if warned else None
-        text = ", ".join(f"{count} {name}" for name, count in counts.items())
+        text = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
         see = " and ".join(str(named) for named in (written, warned) if named)
         self.answer(summary, f"{text}; see {see}." if see else f"{text}.", as_json=json)
         if result.rejected:

@@ -9,6 +9,7 @@ from members.models.cases import (
     Notice,
     Suspension,
 )
+from members.models.documents import IdentityDocument
 from members.models.people import DATA_MODELS, Addressee, ContactPoint, Member, MemberData, PaymentMeans
 from members.models.transactions import Transaction, fiscal_year
 
@@ -19,6 +20,7 @@ __all__ = [
     "CaseNote",
     "ContactPoint",
     "Correction",
+    "IdentityDocument",
     "IdentityTry",
     "Member",
     "MemberData",

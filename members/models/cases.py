@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from access_control.grants import GrantBase
 from access_control.history import tracked
 from access_control.ids import new_id
+from access_control.locks import Rank
 from access_control.models import Staff
 from access_control.roles import PERMISSIONS
 from access_control.vault.fields import SealedField
@@ -89,12 +90,15 @@ class Case(models.Model):
     arrived_at = models.DateTimeField(_("arrived"))
     due_on = models.DateField(_("due on"))
     identified_at = models.DateTimeField(_("identified"), null=True, blank=True)
+    # By which kinds of identifier the member was found; what was said to be found is no proof of identity.
+    found_by = ArrayField(models.CharField(max_length=30), verbose_name=_("found by"), default=list, blank=True)
     # An unidentified request is marked contested and stops nothing (P5.B).
     contested_at = models.DateTimeField(_("contested"), null=True, blank=True)
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices, blank=True)
 
     history = tracked()
+    lock_rank = Rank.CASE
     objects = CaseQuerySet.as_manager()
 
     class Meta:
@@ -105,6 +109,7 @@ class Case(models.Model):
             ("open_case", "open a case"),
             ("work_case", "work on own cases"),
             ("oversee_case", "see and hand over cases of others"),
+            ("confirm_document", "confirm the identity document of a caller of somebody else's case"),
         ]
         indexes: ClassVar = [
             # An agent's open cases by due date; the team's queue.
@@ -168,7 +173,10 @@ class MemberGrant(GrantBase):
 
 
 class IdentityTry(models.Model):
-    """One attempt to confirm that a caller is the member. Three a day per member, over all cases and staff."""
+    """One attempt to confirm that a caller is the member. Three a day per member, over all cases and staff.
+
+    The database says when it was, so no clock of a web server brings new tries.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"))
@@ -177,11 +185,27 @@ class IdentityTry(models.Model):
     case = models.ForeignKey(Case, models.PROTECT, verbose_name=_("case"))
     staff = models.ForeignKey(Staff, models.PROTECT, verbose_name=_("agent"), related_name="+")
     at = models.DateTimeField(_("time"))
-    offered = ArrayField(models.CharField(max_length=20), verbose_name=_("facts asked for"))
+    offered = ArrayField(models.CharField(max_length=20), verbose_name=_("facts compared"))
+    # All of them or none: which one matched is said to nobody.
     matched = ArrayField(models.CharField(max_length=20), verbose_name=_("facts that matched"))
     passed = models.BooleanField(_("identified"))
+    # What was said, hashed under a key of the member: the same again in this case is no new try.
+    said = models.BinaryField(null=True)
 
     append_only = True
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION identity_try_is_now() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  NEW.at := clock_timestamp();
+  NEW.day := (NEW.at AT TIME ZONE 'Asia/Tokyo')::date;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER identity_try_is_now BEFORE INSERT ON members_identitytry
+  FOR EACH ROW EXECUTE FUNCTION identity_try_is_now();
+""",
+    )
 
     class Meta:
         verbose_name = _("identity check")
@@ -189,6 +213,11 @@ class IdentityTry(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["member", "day", "ordinal"], name="members_identitytry_counts"),
             models.CheckConstraint(condition=Q(ordinal__gte=1, ordinal__lte=3), name="members_identitytry_three_a_day"),
+            models.CheckConstraint(
+                # Rows from before ``said`` was kept tell more.
+                condition=Q(passed=True, matched=F("offered")) | Q(passed=False, matched=[]) | Q(said=None),
+                name="members_identitytry_all_or_nothing",
+            ),
         ]
 
     def __str__(self) -> str:

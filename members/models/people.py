@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.history import tracked
 from access_control.ids import new_id
+from access_control.locks import Rank
 from access_control.models import Entity
 from access_control.vault.fields import SealedField
 from members import inventory
@@ -38,6 +39,7 @@ class Member(models.Model):
     occupation = SealedField(inventory.OCCUPATION, verbose_name=inventory.OCCUPATION.label)
 
     history = tracked()
+    lock_rank = Rank.MEMBER
 
     # A due date counts from ``ended_at``, so it moves with the state and in no other way.
     database_rules = (

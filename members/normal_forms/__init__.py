@@ -12,7 +12,9 @@ from members.normal_forms.mails import mail, new_mail
 from members.normal_forms.names import kana, name
 from members.normal_forms.not_normal import NotNormal
 from members.normal_forms.numbers import (
+    SeenNumber,
     forbidden_number,
+    forbidden_numbers,
     holds_card_number,
     holds_my_number,
     last_four,
@@ -23,8 +25,10 @@ from members.normal_forms.phones import phone, phone_on_file
 
 __all__ = [
     "NotNormal",
+    "SeenNumber",
     "date",
     "forbidden_number",
+    "forbidden_numbers",
     "holds_card_number",
     "holds_my_number",
     "kana",

@@ -1,5 +1,6 @@
 """Postcodes, last four digits, and the two numbers that must never be written down here: of a card, and My Number."""
 
+import dataclasses
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -22,19 +23,54 @@ _FOREIGN = re.compile(
 # 94 is Korea's domestic range). The narrower this is, the fewer order numbers are taken for a card.
 _CARD = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"
-    r"|5[1-5][0-9]{14}|2[2-7][0-9]{14}|94[0-9]{14}"
+    r"|5[1-5][0-9]{14}|(?:222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}|94[0-9]{14}"
     r"|3[47][0-9]{13}"
-    r"|3[0689](?:[0-9]{12}|[0-9]{14,17})|35[0-9]{14,17}"
-    r"|6[0-9]{15,18}|81[0-9]{14,17}"
+    r"|3(?:0[0-59]|[689][0-9])(?:[0-9]{11}|[0-9]{13,16})|35(?:2[89]|[3-8][0-9])[0-9]{12,15}"
+    r"|(?:6011|62[0-9]{2}|64[4-9][0-9]|65[0-9]{2}|81[0-9]{2})[0-9]{12,15}"
     r"|(?:50[0-9]{2}|5[6-8][0-9]{2}|6304|67[0-9]{2})[0-9]{9,15}"
 )
 CARD_LENGTHS = range(13, 20)
+SHORTEST_BARE_CARD = 14  # thirteen digits in one piece are an article's code (JAN) far more often than an old card
 MY_NUMBER_LENGTH = 12
+# How cards are printed, and how people read a number out.
+_PRINTED = frozenset(
+    {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 2), (4, 4, 4, 3), (6, 13)}
+    | {(4, 4, 4, 4, rest) for rest in (1, 2, 3)}
+    | {(1,) * length for length in CARD_LENGTHS}
+    | {(2,) * (length // 2) + (1,) * (length % 2) for length in CARD_LENGTHS}
+)
+_MY_NUMBER_GROUPS = frozenset({(4, 4, 4), (1,) * MY_NUMBER_LENGTH, (2,) * 6})
 
-# Groups of digits with at most three separators between two of them. What follows a plus is a telephone number.
+# What the words beside a number say of it, in the spelling that ``plain`` and ``casefold`` leave.
+_BEFORE, _AFTER = 30, 15  # letters that are looked at
+_CARD_WORDS = re.compile(
+    "カード|クレジット|クレカ|card|credit|visa|master|マスター|jcb|amex|アメックス|diners|ダイナース|銀聯|unionpay"
+    "|有効期限|セキュリティ.?コード|expir|cvv|cvc|카드|신용"
+)
+_MY_NUMBER_WORDS = re.compile("マイナンバ|マイナカード|個人番号|通知カード|my ?number|individual number")
+_OTHER_WORDS = re.compile(
+    "注文|受注|発注|オーダー|order|伝票|送り?状|追跡|問.{0,2}合|荷物|配送|配達|宅配|便名|tracking|parcel|shipment|受付"
+    "|管理番号|整理番号|会員番号|商品|品番|型番|(?<![a-z])(?:jan|ean|isbn)(?![a-z])|バーコード|imei|シリアル|serial|製造|請求|invoice|予約"
+    "|주문|송장|배송"
+)
+
+# Groups of digits with at most three separators between two of them.
 _SEPARATOR = rf"[\s{re.escape(DASHES + DOTS)}]{{1,3}}"
 _RUN = re.compile(rf"(\+?)(\d+(?:{_SEPARATOR}\d+)*)")
+_DIGITS = re.compile(r"\d+")
 _LONG_RUN = re.compile(rf"(?:\d{_SEPARATOR.replace('{1,3}', '{0,3}')}){{{MY_NUMBER_LENGTH - 1}}}\d")
+
+CARD_NUMBER, MY_NUMBER = "card_number", "my_number"
+
+
+@dataclasses.dataclass(frozen=True)
+class SeenNumber:
+    """A number that must not be stored, by its place in the text: never the number itself."""
+
+    kind: str  # CARD_NUMBER or MY_NUMBER
+    start: int
+    end: int
+    digits: int
 
 
 def postcode(text: str, country: str = "JP") -> str:
@@ -78,74 +114,125 @@ def last_four(text: str) -> str:
     return digits
 
 
-def holds_card_number(text: str) -> bool:
-    """Whether a number somewhere in ``text`` is a payment card's: issuer's range, length and check digit (Luhn).
+def forbidden_numbers(text: str) -> list[SeenNumber]:
+    """The numbers of ``text`` that must not be stored, in their order.
 
-    Digits of any width belong together across white space, dashes and dots. A number begins and ends where a group of
-    digits does, so one with an expiry date beside it is seen, and one in the middle of longer digits is not.
+    A card number has an issuer's range, a length and a check digit (Luhn), and stands in one piece or in the groups of
+    a card; in other groups, or with thirteen digits in one piece, a word beside it must say so. A number in one piece
+    that is called something else (an order's, a parcel's) is none. An Individual Number (個人番号) has twelve digits
+    with its own check digit, and stands in groups of four or beside a word that says so; one that a parcel's label
+    could bear (hyphens and the carriers' check digit) needs the word. Digits of any width belong together across white
+    space, dashes and dots; a number begins and ends where a group of digits does.
     """
-    return any(map(_has_card_number, _runs(text)))
+    # Nearly every field of an import ends at one of these two. One letter folds to two digits at most (⑫ to 12).
+    if 2 * len(text) < MY_NUMBER_LENGTH or not _LONG_RUN.search(plain(text)):
+        return []
+    written, places = _with_places(text)
+    found: list[SeenNumber] = []
+    for run in _RUN.finditer(written):
+        groups = list(_DIGITS.finditer(written, run.start(), run.end()))
+        # What follows a plus is a telephone number, and no part of another.
+        groups = groups[1:] if run.group(1) else groups
+        seen_to = -1
+        for first, last in _windows([len(group.group()) for group in groups]):
+            part = _Part(written, groups[first].start(), groups[last].end(), tuple(groups[first : last + 1]))
+            if part.start > seen_to and (kind := part.kind()):
+                found.append(SeenNumber(kind, places[part.start], places[part.end - 1] + 1, len(part.digits)))
+                seen_to = part.end
+    return found
+
+
+def holds_card_number(text: str) -> bool:
+    """Whether `forbidden_numbers` sees a payment card's number in ``text``."""
+    return any(seen.kind == CARD_NUMBER for seen in forbidden_numbers(text))
 
 
 def holds_my_number(text: str) -> bool:
-    """Whether twelve digits somewhere in ``text`` are a Japanese individual number (個人番号) with its check digit.
-
-    They are read as for a card; beside other digits they must stand in groups of equal length, because two telephone
-    numbers in a row hold twelve digits of some kind nearly always.
-    """
-    return any(map(_has_my_number, _runs(text)))
+    """Whether `forbidden_numbers` sees an Individual Number in ``text``."""
+    return any(seen.kind == MY_NUMBER for seen in forbidden_numbers(text))
 
 
 def forbidden_number(text: str) -> str:
-    """What must not be stored and stands in ``text``: "card_number", "my_number", or "" for neither."""
-    runs = _runs(text)
-    if any(map(_has_card_number, runs)):
-        return "card_number"
-    return "my_number" if any(map(_has_my_number, runs)) else ""
+    """What must not be stored and stands in ``text``: the kind of the first such number, or "" for none."""
+    return next((seen.kind for seen in forbidden_numbers(text)), "")
 
 
-def _has_card_number(run: list[str]) -> bool:
-    return any(
-        _CARD.fullmatch(digits) and _passes_luhn(digits)
-        for part in _parts(run, longest=CARD_LENGTHS[-1])
-        if len(digits := "".join(part)) in CARD_LENGTHS
-    )
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Neighbouring groups of digits in a text, and the words beside them."""
+
+    written: str
+    start: int
+    end: int
+    groups: tuple[re.Match[str], ...]
+
+    @property
+    def digits(self) -> str:
+        """The digits in ASCII."""
+        return "".join(str(unicodedata.decimal(digit)) for group in self.groups for digit in group.group())
+
+    def kind(self) -> str:
+        """CARD_NUMBER, MY_NUMBER, or "" when it is neither."""
+        digits = self.digits
+        lengths = tuple(len(group.group()) for group in self.groups)
+        if len(digits) == MY_NUMBER_LENGTH:
+            return MY_NUMBER if _passes_my_number(digits) and self._is_my_number(digits, lengths) else ""
+        if len(digits) in CARD_LENGTHS and _CARD.fullmatch(digits) and _passes_luhn(digits):
+            return CARD_NUMBER if self._is_card(lengths) else ""
+        return ""
+
+    def _is_card(self, lengths: tuple[int, ...]) -> bool:
+        if self._says(_CARD_WORDS):
+            return len(self._separators()) < 2 or lengths in _PRINTED
+        if len(lengths) == 1:
+            return lengths[0] >= SHORTEST_BARE_CARD and not self._says(_OTHER_WORDS)
+        return lengths in _PRINTED and len(self._separators()) < 2
+
+    def _is_my_number(self, digits: str, lengths: tuple[int, ...]) -> bool:
+        if self._says(_MY_NUMBER_WORDS):
+            return len(self._separators()) < 2
+        if lengths not in _MY_NUMBER_GROUPS or len(separators := self._separators()) > 1 or self._says(_OTHER_WORDS):
+            return False
+        # Parcels in Japan: the twelfth digit is the remainder of the eleven by seven, and hyphens stand between fours.
+        return not ("-" in separators and int(digits[:-1]) % 7 == int(digits[-1]))
+
+    def _says(self, words: re.Pattern[str]) -> bool:
+        beside = (
+            self.written[max(0, self.start - _BEFORE) : self.start] + " " + self.written[self.end : self.end + _AFTER]
+        )
+        return words.search(beside.casefold()) is not None
+
+    def _separators(self) -> set[str]:
+        """The kinds of separator between the groups: a number that people write down has one, a list of numbers two."""
+        between = self.written[self.start : self.end]
+        kinds = set()
+        for separator in re.findall(r"\D+", between):
+            bare = separator.strip()
+            kinds.add(("." if bare[0] in DOTS else "-") if bare else "line" if "\n" in separator else " ")
+        return kinds
 
 
-def _has_my_number(run: list[str]) -> bool:
-    return any(
-        len(digits := "".join(part)) == MY_NUMBER_LENGTH
-        and (part == run or len({len(group) for group in part}) == 1)
-        and _passes_my_number(digits)
-        for part in _parts(run, longest=MY_NUMBER_LENGTH)
-    )
+def _with_places(text: str) -> tuple[str, list[int]]:
+    """``text`` as `plain` leaves its letters, and for each letter where it came from."""
+    letters, places = [], []
+    for place, letter in enumerate(text):
+        for made in plain(letter) or (letter if letter.isspace() else ""):
+            letters.append(made)
+            places.append(place)
+    return "".join(letters), places
 
 
-def _runs(text: str) -> list[list[str]]:
-    """The digits of ``text`` that only separators divide, in ASCII, as the groups in which they stand."""
-    # Nearly every field of an import ends at one of these two. One letter folds to two digits at most (⑫ to 12).
-    if 2 * len(text) < MY_NUMBER_LENGTH:
-        return []
-    if not (text.isascii() and text.isprintable()):
-        text = plain(text)
-    if not _LONG_RUN.search(text):
-        return []
-    runs = []
-    for plus, run in _RUN.findall(text):
-        groups = ["".join(str(unicodedata.decimal(digit)) for digit in group) for group in re.findall(r"\d+", run)]
-        runs.append(groups[1:] if plus else groups)
-    return runs
-
-
-def _parts(groups: list[str], *, longest: int) -> Iterator[list[str]]:
-    """Every row of neighbouring groups with at most ``longest`` digits: at most that many from each group."""
-    for start in range(len(groups)):
-        length = 0
-        for end in range(start, len(groups)):
-            length += len(groups[end])
-            if length > longest:
+def _windows(lengths: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last of every row of neighbouring groups that could be a number, the longest of each start first."""
+    for first in range(len(lengths)):
+        total, ends = 0, []
+        for last in range(first, len(lengths)):
+            total += lengths[last]
+            if total > CARD_LENGTHS[-1]:
                 break
-            yield groups[start : end + 1]
+            if total >= MY_NUMBER_LENGTH:
+                ends.append(last)
+        yield from ((first, last) for last in reversed(ends))
 
 
 def _passes_luhn(digits: str) -> bool:

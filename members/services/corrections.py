@@ -6,25 +6,31 @@ old generation holds nothing but the past and can be destroyed when its own due 
 
 import datetime
 import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from access_control import locks
+from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault import seal, store
 from access_control.vault.categories import Category
 from access_control.vault.errors import VaultError
 from access_control.vault.fields import SealedField, sealed_field
 from access_control.vault.lookups import NORMAL_FORM_VERSION
-from access_control.vault.ring import KeyRing, add_keys, keys_for
+from access_control.vault.ring import KeyRing, add_keys
 from access_control.vault.seal import KeyRef
+from members import rule_books
 from members.events import Event
 from members.intake import COUNTRY_OF, NewMember
 from members.inventory import ITEMS, Item
-from members.lookups import MAILS, shared_lookups
+from members.lookups import MAILS, shared_lookups, shared_probes
 from members.models import DATA_MODELS, Addressee, Case, ContactPoint, Correction, Member, Notice, Suspension
 from members.services.cases import (
     CaseClosed,
@@ -86,19 +92,31 @@ def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
 
 
 def ask_correction(
-    case: Case, *, item: str, row: uuid.UUID, text: str, actor: Staff, reason: str = Reason.ASKED
+    case: Case,
+    *,
+    item: str,
+    row: uuid.UUID,
+    text: str,
+    actor: Staff,
+    reason: str = Reason.ASKED,
+    neither_number: bool = False,
 ) -> Correction:
     """The item is suspended from now; the wish waits to be applied or refused.
 
+    ``neither_number``: the actor answers for it that no number in ``text`` is a card's or an Individual Number; that
+    counts for nothing where the item is of a means of payment.
+
     Raises NotNormal when ``text`` is no such item, ImmutableItem, NotIdentified, Unchanged, AlreadyPending, NoSuchItem,
-    ForbiddenNumber, PermissionDenied, CaseClosed.
+    ForbiddenNumber, PermissionDenied, CaseClosed, ValidationError (a strange character).
     """
     wanted = ITEMS.get(item)
     if wanted is None or not wanted.group:
         raise NoSuchItem
     if wanted.immutable:
         raise ImmutableItem
-    refuse_forbidden_numbers(text)
+    refuse_strange_characters(rule_books.spaced(text))
+    answered = neither_number and wanted.category != Category.PAYMENT
+    kept = refuse_forbidden_numbers(text, answered=answered, book=wanted.book)
     country = country_of(case.member)
     value = wanted.book.clean(text, country).text
     now = timezone.now()
@@ -107,11 +125,16 @@ def ask_correction(
         member = hold_member(case, actor=actor)
         target, field = _locate(member, wanted, row)
         event = act.record(Event.CORRECTION_ASKED, subject=member.pk, items=[item])
+        if kept:
+            act.record(Event.NUMBER_KEPT, subject=member.pk, items=[item], reason=Reason.NEITHER_NUMBER)
         correction = Correction(case=case, member=member, item=item, row=row, field=field, asked_at=now)
         # The vault has its record of the fetch, so from here on the event stays, whatever comes of the wish.
         failure: Exception | None = None
         try:
-            with keys_for([member.pk], [wanted.category], event=event) as ring, transaction.atomic():
+            with (
+                _opening(actor, case, member, [wanted.category], event=event) as ring,
+                transaction.atomic(),
+            ):
                 if wanted.book.same(ring.open_sealed(target, field), value, country):
                     raise Unchanged
                 generation = correspondence_ring(member.pk, case.pk, ring, event=event)
@@ -127,8 +150,23 @@ def ask_correction(
     return correction
 
 
+def _opening(
+    actor: Staff, case: Case, member: Member, categories: Sequence[int], *, event: uuid.UUID
+) -> AbstractContextManager[KeyRing]:
+    """The member's keys, under the grant that the case gave."""
+    return opening(
+        actor,
+        "members.correct_member",
+        subjects=[member.pk],
+        categories=categories,
+        event=event,
+        targets=[member],
+        case=case,
+    )
+
+
 def _pending(correction: Correction) -> Correction:
-    locked = Correction.objects.select_for_update(no_key=True).get(pk=correction.pk)
+    locked = locks.change_one(Correction, correction.pk)
     if locked.state != Correction.State.ASKED:
         raise AlreadyDecided
     return locked
@@ -149,7 +187,8 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
         correction = _pending(correction)
         item = ITEMS[correction.item]
         event = act.record(Event.CORRECTION_APPLIED, subject=member.pk, items=[correction.item])
-        with keys_for([member.pk], [*DATA_CATEGORIES, Category.CORRESPONDENCE], event=event) as ring:
+        categories = [*DATA_CATEGORIES, Category.CORRESPONDENCE]
+        with _opening(actor, case, member, categories, event=event) as ring:
             before = stored_people([member.pk], ring)[member.pk]
             target, field = _locate(member, item, correction.row)
             old_value = ring.open_sealed(target, field)
@@ -226,11 +265,10 @@ def _mark(row: Any, texts: dict[str, str], country: str, now: datetime.datetime)
 
 def _move_lookups(member: Member, before: NewMember, after: NewMember) -> None:
     """The member is found by the new value before this commits, and no longer by the old one afterwards."""
-    old = {(lookup.field, lookup.mac): lookup for lookup in shared_lookups(before, member.pk)}
-    new = {(lookup.field, lookup.mac): lookup for lookup in shared_lookups(after, member.pk)}
-    if added := [lookup for key, lookup in new.items() if key not in old]:
+    old, new = shared_probes(before, member.pk), shared_probes(after, member.pk)
+    if added := [one for one in shared_lookups(after, member.pk) if (one.field, one.mac) not in old]:
         store.add_lookups(added, version=NORMAL_FORM_VERSION)
-    if removed := [key for key in old if key not in new]:
+    if removed := sorted(old - new):
         transaction.on_commit(lambda: store.remove_lookups(member.pk, removed))
 
 

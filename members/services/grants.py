@@ -3,10 +3,10 @@
 import datetime
 
 from django.contrib.auth.models import Permission
-from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Purpose, Reason
 from access_control.events import Event
 from access_control.ledger import Act, acting
@@ -46,16 +46,26 @@ def open_grants(case: Case, *, act: Act, now: datetime.datetime) -> list[MemberG
 
 
 def end_grants(case: Case, *, act: Act, now: datetime.datetime, reason: str) -> int:
-    """Every open grant of the case is over; returns how many. Waits for reveals in flight."""
-    ended = MemberGrant.objects.filter(case=case, ended_at=None).update(ended_at=now, end_reason=reason)
-    if ended:
-        act.record(Event.GRANT_ENDED, subject=case.member_id, count=ended, reason=reason)
-    return ended
+    """Every open grant of the case is over; returns how many.
+
+    The caller's commit waits for openings under way, also under grants that somebody else has just ended. It raises
+    StillUnderWay when one has not ended in time.
+    """
+    grants = locks.change(MemberGrant.objects.filter(case=case, ended_at=None))
+    if grants:
+        keys = [grant.pk for grant in grants]
+        MemberGrant.objects.filter(pk__in=keys).update(ended_at=now, end_reason=reason)
+        act.record(Event.GRANT_ENDED, subject=case.member_id, count=len(grants), reason=reason)
+    ended = MemberGrant.objects.filter(case=case).exclude(ended_at=None)
+    transaction.on_commit(lambda: locks.wait_for_openings(list(ended)))
+    return len(grants)
 
 
 def revoke_grants(case: Case, *, actor: Staff, reason: str = Reason.REVOKED) -> int:
-    """Somebody who oversees cases ends the access that a case gave; true once this returns. Raises PermissionDenied."""
-    if not policies.can(actor, "members.revoke_grant"):
-        raise PermissionDenied
+    """Somebody who oversees cases ends the access that a case gave. When it returns, nothing is opened under it.
+
+    Raises PermissionDenied, StillUnderWay.
+    """
     with acting(actor, reason=reason, case=case.pk) as act:
+        policies.hold(actor, "members.revoke_grant")
         return end_grants(case, act=act, now=timezone.now(), reason=reason)

@@ -1,18 +1,28 @@
-"""Checking identity: the agent types what the caller says; the console says match or no match, and shows nothing."""
+"""Checking identity: the agent types what the caller says; the console says match or no match, and shows nothing.
+
+What can go wrong, and why here it cannot: an answer for each fact would make three tries nine guesses, so only the
+whole is answered, and only the whole is stored. What the caller said to be found is known to whoever calls, so it
+proves nothing. A fact that is not on file can neither match nor fail, so it is left out before anything is compared.
+"""
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+import enum
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from access_control import locks
 from access_control.codes import Purpose, Reason
-from access_control.ledger import acting
+from access_control.ledger import Act, acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault.categories import Category
-from access_control.vault.errors import Destroyed
-from access_control.vault.ring import KeyRing, keys_for
+from access_control.vault.errors import Destroyed, NoKey, SealBroken
+from access_control.vault.ring import KeyRing
 from members import normal_forms
 from members.events import Event
 from members.intake import COUNTRY_OF
@@ -21,11 +31,19 @@ from members.models import Addressee, Case, ContactPoint, IdentityTry, Member
 from members.services.cases import lock_case, mark_contested
 from members.services.grants import open_grants
 
+WORK = "members.work_case"
 TRIES_A_DAY = 3
 # Two facts that agree, and none that disagrees, identify a caller.
 FACTS_NEEDED = 2
 BIRTH_DATE, POSTCODE, LAST_FOUR = "birth_date", "postcode", "last_four"
-_CATEGORIES = (Category.CONTACT, Category.DELIVERY, Category.PROFILE)
+FACTS = {BIRTH_DATE: Category.PROFILE, POSTCODE: Category.DELIVERY, LAST_FOUR: Category.CONTACT}
+# Kind of identifier by which a member was found → the fact that finding has told already.
+_TOLD = {
+    "telephone": LAST_FOUR,
+    "name_and_birth_date": BIRTH_DATE,
+    "name_and_postcode": POSTCODE,
+    "name_and_last_four": LAST_FOUR,
+}
 
 
 class TriesUsedUp(Exception):
@@ -40,17 +58,30 @@ class TooFewFacts(Exception):
     """One fact alone identifies nobody. No try was spent."""
 
 
+class TooLittleOnFile(TooFewFacts):
+    """Of the facts given, fewer than two are on file and were not told when the member was found. No try was spent."""
+
+
 class AlreadyIdentified(Exception):
     """The caller was identified in this case already. No try was spent."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What came of a try: for each fact given, whether it matched; whether that identifies the caller; tries left."""
+    """What came of a check: whether the whole of it matched, which identifies the caller, and the tries left today."""
 
-    matches: dict[str, bool]
     identified: bool
     tries_left: int
+
+
+class Answer(enum.Enum):
+    """What comparing gave. Only the first two are tries."""
+
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    SAID_BEFORE = "said_before"
+    NOT_ON_FILE = "not_on_file"
+    BROKEN = "broken"
 
 
 def read_facts(said: Mapping[str, str], *, country: str) -> dict[str, str]:
@@ -71,85 +102,184 @@ def read_facts(said: Mapping[str, str], *, country: str) -> dict[str, str]:
     return facts
 
 
-def tries_left(member: Member, *, now: datetime.datetime) -> int:
-    """How many tries are left for this member today (Tokyo)."""
-    used = IdentityTry.objects.filter(member=member, day=timezone.localdate(now)).count()
-    return max(0, TRIES_A_DAY - used)
+def told_when_found(case: Case) -> frozenset[str]:
+    """The facts that prove nothing in this case, because the member was found by them."""
+    return frozenset(_TOLD[kind] for kind in case.found_by if kind in _TOLD)
+
+
+def facts_that_prove(case: Case) -> list[str]:
+    """The facts by which the caller of this case can prove to be the member; nothing is opened to know them."""
+    member = case.member
+    if member is None:
+        return []
+    on_file = {
+        BIRTH_DATE: member.birth_date is not None,
+        POSTCODE: _addressees(member).exists(),
+        LAST_FOUR: _telephones(member).exists(),
+    }
+    told = told_when_found(case)
+    return [name for name in FACTS if on_file[name] and name not in told]
+
+
+def _addressees(member: Member) -> Any:
+    return Addressee.objects.filter(member=member, removed_at=None, postcode__isnull=False)
+
+
+def _telephones(member: Member) -> Any:
+    return ContactPoint.objects.filter(member=member, removed_at=None, kind__in=TELEPHONES, value__isnull=False)
+
+
+def today() -> datetime.date:
+    """The day in Tokyo by the database's clock: no web server's clock brings new tries."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (clock_timestamp() AT TIME ZONE 'Asia/Tokyo')::date")
+        day: datetime.date = cursor.fetchone()[0]
+        return day
+
+
+def tries_left(member: Member) -> int:
+    """How many tries are left for this member today (Tokyo, by the database's clock)."""
+    return max(0, TRIES_A_DAY - IdentityTry.objects.filter(member=member, day=today()).count())
 
 
 def check_identity(case: Case, *, said: Mapping[str, str], actor: Staff, reason: str = Reason.DAILY_WORK) -> Checked:
-    """Compare what the caller says. Enough matches identify: the case's grants open. None left: contested.
+    """Compare what the caller says. Two facts or more that all match identify: the case's grants open.
 
-    The answer leaves only with a spent try; a try that fails on the way is neither. Raises NotNormal
-    (no try spent), TooFewFacts, TriesUsedUp,
-    AlreadyIdentified, PermissionDenied, CaseClosed, NobodyToCompare.
+    The third try of a day that does not match marks the case contested. What was said in this case before gets the
+    same answer and spends no try. Raises, and spends none either: NotNormal, TooFewFacts, TooLittleOnFile, TriesUsedUp,
+    AlreadyIdentified, PermissionDenied, CaseClosed, NobodyToCompare, SealBroken.
     """
-    now = timezone.now()
-    member = case.member
-    if member is None:
+    if case.member is None:
         raise NobodyToCompare
-    facts = read_facts(said, country=COUNTRY_OF.get(member.entity_id, "JP"))
+    facts = read_facts(said, country=_country(case.member))
     if len(facts) < FACTS_NEEDED:
         raise TooFewFacts
-    day = timezone.localdate(now)
     with acting(actor, reason=reason, case=case.pk) as act:
-        case = lock_case(case.pk, actor=actor)
+        # Every try of a member waits here for the one before it, so tries are counted one at a time.
+        case = lock_case(case.pk, actor=actor, ending_grants=True)
+        member = locks.change_one(Member, case.member_id)
         if case.identified_at:
             raise AlreadyIdentified
-        # Every try of a member waits here for the one before it, so tries are counted one at a time.
-        Member.objects.select_for_update(no_key=True).get(pk=member.pk)
-        ordinal = IdentityTry.objects.filter(member=member, day=day).count() + 1
-        if ordinal > TRIES_A_DAY:
-            raise TriesUsedUp
-        event = act.record(Event.IDENTITY_CHECKED, subject=member.pk, purpose=Purpose.IDENTITY, count=ordinal)
-        try:
-            with keys_for([member.pk], _CATEGORIES, event=event) as ring:
-                matches = _compare(member, facts, ring)
-        except Destroyed:
-            # Nothing is left to compare with; the try is spent and says no match.
-            matches = dict.fromkeys(facts, False)
-        identified = all(matches.values())
-        try:
-            with transaction.atomic():
-                IdentityTry.objects.create(
-                    member=member,
-                    day=day,
-                    ordinal=ordinal,
-                    case=case,
-                    staff=actor,
-                    at=now,
-                    offered=sorted(facts),
-                    matched=sorted(name for name, matched in matches.items() if matched),
-                    passed=identified,
-                )
-        except IntegrityError:
-            raise TriesUsedUp from None
-        if identified:
-            # Whoever identified the caller of a case from the team's queue works on it from now.
-            if case.owner_id != actor.pk:
-                act.record(Event.CASE_REASSIGNED, subject=member.pk)
-            case.owner = actor
-            case.identified_at, case.contested_at = now, None
-            case.save(update_fields=["owner", "identified_at", "contested_at"])
-            act.record(Event.IDENTITY_CONFIRMED, subject=member.pk, purpose=Purpose.IDENTITY)
-            open_grants(case, act=act, now=now)
-        elif ordinal == TRIES_A_DAY:
-            mark_contested(case, act=act, now=now)
-    return Checked(matches, identified, TRIES_A_DAY - ordinal)
+        answer, left = _try(case, member, facts, act)
+    # Raised only now, because the vault has its record of the fetch and the ledger must keep its event.
+    if answer is Answer.NOT_ON_FILE:
+        raise TooLittleOnFile
+    if answer is Answer.BROKEN:
+        raise SealBroken("a value to compare with does not open")
+    return Checked(answer is Answer.MATCH, left)
 
 
-def _compare(member: Member, facts: Mapping[str, str], ring: KeyRing) -> dict[str, bool]:
-    """Match or no match for each fact. Only what a fact needs is opened."""
-    country = COUNTRY_OF.get(member.entity_id, "JP")
-    addressees = Addressee.objects.filter(member=member, removed_at=None, postcode__isnull=False)
-    telephones = ContactPoint.objects.filter(member=member, removed_at=None, kind__in=TELEPHONES)
-    on_file = {
-        BIRTH_DATE: lambda: {ring.open_sealed(member, "birth_date")},
-        POSTCODE: lambda: {
-            normal_forms.postcode_on_file(ring.open_sealed(row, "postcode"), country)[0] for row in addressees
-        },
-        LAST_FOUR: lambda: {
-            normal_forms.phone_on_file(ring.open_sealed(row, "value"), country)[0][-4:] for row in telephones
-        },
+def _country(member: Member) -> str:
+    return COUNTRY_OF.get(member.entity_id, "JP")
+
+
+def _try(case: Case, member: Member, facts: Mapping[str, str], act: Act) -> tuple[Answer, int]:
+    """Compare, count, and do what follows; the answer, and the tries left. Member and case are locked."""
+    facts = {name: facts[name] for name in facts_that_prove(case) if name in facts}
+    if len(facts) < FACTS_NEEDED:
+        raise TooLittleOnFile
+    day = today()
+    spent = IdentityTry.objects.filter(member=member, day=day).count()
+    if spent >= TRIES_A_DAY:
+        raise TriesUsedUp
+    event = act.record(Event.IDENTITY_CHECKED, subject=member.pk, purpose=Purpose.IDENTITY, count=spent + 1)
+    answer, said = _answer(case, member, facts, event, act)
+    if answer not in {Answer.MATCH, Answer.NO_MATCH}:
+        return answer, TRIES_A_DAY - spent
+    _count(case, facts, day=day, ordinal=spent + 1, passed=answer is Answer.MATCH, said=said, act=act)
+    if answer is Answer.MATCH:
+        assert act.actor is not None
+        _identified(case, act.actor, act)
+    elif spent + 1 == TRIES_A_DAY:
+        mark_contested(case, act=act, now=timezone.now())
+    return answer, TRIES_A_DAY - spent - 1
+
+
+def _answer(case: Case, member: Member, facts: Mapping[str, str], event: uuid.UUID, act: Act) -> tuple[Answer, bytes]:
+    """The answer, and the hash of what was said. Only what a fact needs is opened."""
+    told = "\n".join([str(case.pk), *(f"{name} {value}" for name, value in sorted(facts.items()))])
+    try:
+        categories = {FACTS[name] for name in facts}
+        with opening(act.actor, WORK, subjects=[member.pk], categories=categories, event=event) as ring:
+            said = ring.keyed_hash(member.pk, FACTS[min(facts)], told)
+            if IdentityTry.objects.filter(case=case, said=said).exists():
+                return Answer.SAID_BEFORE, said
+            return _compare(member, facts, ring), said
+    except Destroyed:
+        return Answer.NOT_ON_FILE, b""
+    except (SealBroken, NoKey):
+        # Of a value that does not open nobody knows whether it matches, so nothing was tried.
+        return Answer.BROKEN, b""
+
+
+def _compare(member: Member, facts: Mapping[str, str], ring: KeyRing) -> Answer:
+    """Whether every fact matches. A telephone or postcode on file that cannot be read as one is none."""
+    country = _country(member)
+    readers: dict[str, Callable[[], list[str]]] = {
+        BIRTH_DATE: lambda: [ring.open_sealed(member, "birth_date")],
+        POSTCODE: lambda: list(
+            _readable(
+                lambda row: normal_forms.postcode_on_file(ring.open_sealed(row, "postcode"), country)[0],
+                _addressees(member),
+            )
+        ),
+        LAST_FOUR: lambda: list(
+            _readable(
+                lambda row: normal_forms.phone_on_file(ring.open_sealed(row, "value"), country)[0][-4:],
+                _telephones(member),
+            )
+        ),
     }
-    return {name: value in on_file[name]() for name, value in facts.items()}
+    on_file = {name: values for name in facts if (values := readers[name]())}
+    if len(on_file) < FACTS_NEEDED:
+        return Answer.NOT_ON_FILE
+    return Answer.MATCH if all(facts[name] in values for name, values in on_file.items()) else Answer.NO_MATCH
+
+
+def _readable(read: Callable[[Any], str], rows: Any) -> Iterator[str]:
+    for row in rows:
+        try:
+            yield read(row)
+        except normal_forms.NotNormal:
+            continue
+
+
+def _count(
+    case: Case, facts: Mapping[str, str], *, day: datetime.date, ordinal: int, passed: bool, said: bytes, act: Act
+) -> None:
+    """The try is on record. Raises TriesUsedUp when another one took its place."""
+    assert case.member_id is not None
+    assert act.actor is not None
+    try:
+        with transaction.atomic():
+            IdentityTry.objects.create(
+                member_id=case.member_id,
+                day=day,
+                ordinal=ordinal,
+                case=case,
+                staff=act.actor,
+                at=timezone.now(),
+                offered=sorted(facts),
+                matched=sorted(facts) if passed else [],
+                passed=passed,
+                said=said,
+            )
+    except IntegrityError:
+        raise TriesUsedUp from None
+
+
+def _identified(case: Case, actor: Staff, act: Act) -> None:
+    """Whoever identified the caller of a case from the team's queue works on it from now; the grants are open."""
+    if case.owner_id != actor.pk:
+        act.record(Event.CASE_REASSIGNED, subject=case.member_id)
+    case.owner = actor
+    confirm_identity(case, act=act)
+
+
+def confirm_identity(case: Case, *, act: Act) -> None:
+    """The caller of the locked case is identified; its agent's grants are open."""
+    now = timezone.now()
+    case.identified_at, case.contested_at = now, None
+    case.save(update_fields=["owner", "identified_at", "contested_at"])
+    act.record(Event.IDENTITY_CONFIRMED, subject=case.member_id, purpose=Purpose.IDENTITY)
+    open_grants(case, act=act, now=now)

@@ -13,14 +13,17 @@ from django.utils import timezone
 from access_control.codes import Reason
 from access_control.ledger import Act, acting
 from access_control.models import Staff
+from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import Category
-from access_control.vault.ring import keys_for
 from members.events import Event
 from members.models import Case, Correction, Member, Notice
 from members.services.cases import WrongKind, hold_member, lock_case
+from members.services.locking import DataDestroyed
 from members.services.notices import mails_on_file, queue_notices
 from members.services.registration import DATA_CATEGORIES
+
+__all__ = ["AlreadyEnded", "DataDestroyed", "NotEnded", "Undecided", "end_membership", "return_to_membership"]
 
 
 class AlreadyEnded(Exception):
@@ -29,10 +32,6 @@ class AlreadyEnded(Exception):
 
 class NotEnded(Exception):
     """The membership stands; there is nothing to come back to."""
-
-
-class DataDestroyed(Exception):
-    """The former member's data was destroyed; nothing can bring it back."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,5 +111,14 @@ def _destroyed(member: Member) -> bool:
 
 
 def _tell(case: Case, member: Member, kind: str, event: uuid.UUID, *, act: Act, now: datetime.datetime) -> None:
-    with keys_for([member.pk], [Category.CONTACT, Category.CORRESPONDENCE], event=event) as ring:
+    categories = [Category.CONTACT, Category.CORRESPONDENCE]
+    with opening(
+        act.actor,
+        "members.correct_member",
+        subjects=[member.pk],
+        categories=categories,
+        event=event,
+        targets=[member],
+        case=case,
+    ) as ring:
         queue_notices(case, mails_on_file(member, kind, ring), ring, act=act, now=now)

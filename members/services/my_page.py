@@ -34,7 +34,7 @@ from access_control.vault.seal import KeyRef
 from members.events import Event
 from members.intake import Fault, NewMember
 from members.inventory import Item
-from members.lookups import shared_lookups
+from members.lookups import shared_lookups, shared_probes
 from members.models import Addressee, ContactPoint, Correction, Member, PaymentMeans, Suspension
 from members.services.differences import COLUMNS, PersonPlan, RowPlan, Winner, given, plan_of
 from members.services.on_file import OnFile
@@ -73,11 +73,8 @@ def take_changes(changed: Sequence[tuple[OnFile, NewMember]], ring: KeyRing, *, 
         with acting(None, reason=Reason.MY_PAGE) as act:
             exported = {person.member.pk: new.exported_at for person, new in changed}
             _apply(effective, ring, exported, now=timezone.now())
-            by_items: dict[tuple[str, ...], list[uuid.UUID]] = defaultdict(list)
-            for plan in effective:
-                by_items[tuple(sorted(_items_of(plan)))].append(plan.subject)
-            for items_changed, subjects in by_items.items():
-                act.record_each(Event.CORRECTION_APPLIED, subjects, items=items_changed)
+            items_of = {plan.subject: sorted(_items_of(plan)) for plan in effective}
+            act.record_each(Event.CORRECTION_APPLIED, list(items_of), items_of=items_of)
         _move_lookups(effective, mac=mac)
     acted = {plan.subject for plan in effective}
     return {plan.subject: Taken(plan.subject in acted, tuple(plan.kept)) for plan in plans}
@@ -281,10 +278,10 @@ def _move_lookups(plans: Sequence[PersonPlan], *, mac: Mac) -> None:
     """The members are found by the new values before this commits, and no longer by the old ones afterwards."""
     added = []
     for plan in plans:
-        old = {(one.field, one.mac): one for one in shared_lookups(plan.person.clear, plan.subject, mac=mac)}
-        new = {(one.field, one.mac): one for one in shared_lookups(plan.after(), plan.subject, mac=mac)}
-        added += [lookup for key, lookup in new.items() if key not in old]
-        if removed := [key for key in old if key not in new]:
+        after = plan.after()
+        old, new = shared_probes(plan.person.clear, plan.subject), shared_probes(after, plan.subject)
+        added += [one for one in shared_lookups(after, plan.subject, mac=mac) if (one.field, one.mac) not in old]
+        if removed := sorted(old - new):
             transaction.on_commit(_removal(plan.subject, removed))
     if added:
         store.add_lookups(added, version=NORMAL_FORM_VERSION)

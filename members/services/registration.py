@@ -12,18 +12,22 @@ from typing import Any
 
 from django.db import connection
 
+from access_control import locks, policies
 from access_control.copying import copy_rows, update_rows
 from access_control.ids import new_id
 from access_control.ledger import Act
+from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
 from access_control.vault.fields import SealedField
-from access_control.vault.lookups import NORMAL_FORM_VERSION, Mac, hashing
-from access_control.vault.ring import KeyRing, add_fetched, add_keys, keys_for, new_ring, require_own_keyring
+from access_control.vault.lookups import NORMAL_FORM_VERSION, VERSIONS, LookupField, Mac, hashing
+from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
 from access_control.vault.seal import KeyRef
+from access_control.vault.store import Lookup
+from members import normal_forms
 from members.events import Event
 from members.intake import Fault, NewMember
-from members.lookups import login_lookup, number_lookup, shared_lookups
+from members.lookups import login_lookup, number_lookup, number_owners, number_stones, owners, shared_lookups
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
 from members.services.differences import UNCHANGEABLE, differences
 from members.services.my_page import NOTHING_TAKEN, take_changes
@@ -38,18 +42,22 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
-CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
+IMPORT = "members.import_member"
+OLDER_VERSIONS = [version for version in VERSIONS if version != NORMAL_FORM_VERSION]
+CREATED, UNCHANGED, CONFLICT, BROKEN, DESTROYED = "created", "unchanged", "conflict", "broken", "destroyed"
 # Of a member on file: a later use of the site, what was changed on My Page, what of that was kept as it is.
 USED, CHANGED, KEPT = "used", "changed", "kept"
 # Why a row is in conflict.
-LOGIN_TAKEN, IMMUTABLE, UNREADABLE = "login_taken", "immutable", "unreadable"
+LOGIN_TAKEN, IMMUTABLE = "login_taken", "immutable"
 
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
     """What became of one row: created, unchanged, used, changed, kept, or in conflict (``fields`` differ or are taken).
 
-    ``kept`` names what the file says otherwise and what won over it; ``used_on`` is a later use of the site.
+    Or refused, because the member of this number was destroyed, ``destroyed_at``. Broken: a value on file does not
+    open, so nothing was compared. ``kept`` names what the file says otherwise and what won over it; ``used_on`` is a
+    later use of the site.
     """
 
     outcome: str
@@ -58,6 +66,7 @@ class Registration:
     why: str = dataclasses.field(default="", compare=False)
     kept: tuple[Fault, ...] = dataclasses.field(default=(), compare=False)
     used_on: datetime.date | None = dataclasses.field(default=None, compare=False)
+    destroyed_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
 def register(news: Sequence[NewMember], *, act: Act, from_file: bool = False) -> list[Registration]:
@@ -69,23 +78,27 @@ def register(news: Sequence[NewMember], *, act: Act, from_file: bool = False) ->
     """
     require_own_keyring()
     mac = hashing()
-    claims = [number_lookup(new, new_id(), mac=mac) for new in news]
-    owner_of = store.claim(claims, version=NORMAL_FORM_VERSION)
-    subjects = [owner_of[claim.mac] for claim in claims]
-    results: dict[int, Registration] = {}
+    subjects, results = _claimed(news, mac=mac)
     first_at: dict[uuid.UUID, int] = {}
     for position, subject in enumerate(subjects):
-        first_at.setdefault(subject, position)
-    firsts = sorted(first_at.values())
+        if position not in results:
+            first_at.setdefault(subject, position)
 
     # 1. Whoever is there already is compared.
-    known = _locked(list(first_at))
+    known = _registered(list(first_at))
     if known:
         told = {subject: news[first_at[subject]] for subject in known}
         compared = _compare(told, act=act, from_file=from_file, mac=mac)
         results.update({first_at[subject]: registered for subject, registered in compared.items()})
     # 2. Login IDs name one member only; who comes second is in conflict.
-    fresh = [position for position in firsts if position not in results]
+    fresh = [position for position in sorted(first_at.values()) if position not in results]
+    taken = owners(
+        LookupField.LOGIN_ID, normal_forms.login_id, [news[position].login_id for position in fresh], OLDER_VERSIONS
+    )
+    for position, owner in zip(fresh, taken, strict=True):
+        if owner not in {None, subjects[position]}:
+            results[position] = Registration(CONFLICT, subjects[position], ("login_id",), LOGIN_TAKEN)
+    fresh = [position for position in fresh if position not in results]
     logins = {position: login_lookup(news[position], subjects[position], mac=mac) for position in fresh}
     login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
     for position, lookup in logins.items():
@@ -113,26 +126,78 @@ def register(news: Sequence[NewMember], *, act: Act, from_file: bool = False) ->
 
 def _again(first: Registration) -> Registration:
     """What becomes of the same row once more."""
-    return first if first.outcome in {CONFLICT, KEPT} else Registration(UNCHANGED, first.member)
+    return first if first.outcome in {CONFLICT, BROKEN, KEPT} else Registration(UNCHANGED, first.member)
 
 
-def _locked(subjects: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-    """Those who are members already; their rows are locked. One array: ``pk__in`` takes the square of its length."""
+def _claimed(news: Sequence[NewMember], *, mac: Mac) -> tuple[list[uuid.UUID], dict[int, Registration]]:
+    """Whose each member number is from now on; and, by position, the rows whose member was destroyed."""
+    # Whoever has the number by a lookup of an older form keeps it; else one member would become two.
+    known_owners = number_owners([new.number for new in news], OLDER_VERSIONS)
+    claims = [number_lookup(new, owner or new_id(), mac=mac) for new, owner in zip(news, known_owners, strict=True)]
+    # A stale file brings no destroyed member back.
+    results = _destroyed(news, claims)
+    wanted = [claim for position, claim in enumerate(claims) if position not in results]
+    owner_of = store.claim(wanted, version=NORMAL_FORM_VERSION) if wanted else {}
+    for position, claim in enumerate(claims):
+        if claim.mac not in owner_of:
+            # Destroyed at this moment.
+            results.setdefault(position, Registration(DESTROYED, claim.subject, ("number",)))
+    return [owner_of.get(claim.mac, claim.subject) for claim in claims], results
+
+
+def _destroyed(news: Sequence[NewMember], claims: Sequence[Lookup]) -> dict[int, Registration]:
+    """Position → when the member of this number was destroyed, for numbers with a tombstone."""
+    return {
+        position: Registration(DESTROYED, claims[position].subject, ("number",), destroyed_at=destroyed_at)
+        for position, destroyed_at in enumerate(number_stones([new.number for new in news]))
+        if destroyed_at is not None
+    }
+
+
+def foreseen(news: Sequence[NewMember]) -> list[Registration]:
+    """What :func:`register` would do, as far as it can be told without opening anything; nothing is written.
+
+    A member on file counts as unchanged here; whether the row says the same is seen when it is compared.
+    """
+    mac = hashing()
+    claims = [number_lookup(new, new_id(), mac=mac) for new in news]
+    logins = [login_lookup(new, claim.subject, mac=mac) for new, claim in zip(news, claims, strict=True)]
+    known = number_owners([new.number for new in news])
+    taken = owners(LookupField.LOGIN_ID, normal_forms.login_id, [new.login_id for new in news])
+    results = _destroyed(news, claims)
+    # Rows of one batch meet here as they would in the vault.
+    number_owner: dict[bytes, uuid.UUID] = {}
+    login_owner: dict[bytes, uuid.UUID] = {}
+    for position, (claim, login) in enumerate(zip(claims, logins, strict=True)):
+        if position in results:
+            continue
+        subject = known[position] or number_owner.setdefault(claim.mac, claim.subject)
+        if (taken[position] or login_owner.setdefault(login.mac, subject)) != subject:
+            results[position] = Registration(CONFLICT, subject, ("login_id",), LOGIN_TAKEN)
+        else:
+            results[position] = Registration(CREATED if subject == claim.subject else UNCHANGED, subject)
+    return [results[position] for position in range(len(news))]
+
+
+def _registered(subjects: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Those who are members already. One array: ``pk__in`` takes as long as the square of its length."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT id FROM {Member._meta.db_table} WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [list(subjects)]
-        )
+        cursor.execute(f"SELECT id FROM {Member._meta.db_table} WHERE id = ANY(%s) ORDER BY id", [list(subjects)])
         return [row[0] for row in cursor.fetchall()]
 
 
 def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac: Mac) -> dict[uuid.UUID, Registration]:
-    """What becomes of rows about members on file. One fetch for all of them."""
+    """What becomes of rows about members on file, whose rows are locked from here on. One fetch for all of them."""
+    policies.hold(act.actor, IMPORT)
+    locks.change(Member.objects.filter(pk__in=told).only("pk"))
+    # What a destruction under way ends is over before anything is sealed again.
+    store.lock_living(list(told))
     event = act.record(Event.COMPARED, count=len(told))
     results: dict[uuid.UUID, Registration] = {}
     changed: list[tuple[OnFile, NewMember]] = []
-    with keys_for(told, DATA_CATEGORIES, event=event) as ring:
-        people, unreadable = people_on_file(list(told), ring)
-        results.update({subject: Registration(CONFLICT, subject, (), UNREADABLE) for subject in unreadable})
+    with opening(act.actor, IMPORT, subjects=told, categories=DATA_CATEGORIES, event=event) as ring:
+        people, broken = people_on_file(list(told), ring)
+        results.update({subject: Registration(BROKEN, subject, ("number",)) for subject in broken})
         for subject, person in people.items():
             fields = differences(person.clear, told[subject])
             if fields and (not from_file or UNCHANGEABLE & set(fields)):

@@ -23,6 +23,7 @@ from access_control.accounts import actor_of
 from access_control.admin import ReadOnlyAdmin
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.references import PLAN
 from retention.events import Event
 from retention.forms import SubjectForm
 from retention.models import Certificate, CertificateLine, Verification
@@ -45,6 +46,7 @@ class CertificateAdmin(ReadOnlyAdmin):
     sortable_by = ("issued_at",)
     list_display_links = ("name",)
     search_fields = ("plan__reference__startswith",)
+    reference_groups = PLAN
     search_help_text = _("Reference of a plan (YYYYMMDD-XXXX)")
 
     def get_urls(self) -> list[URLPattern]:

@@ -33,6 +33,7 @@ from access_control.accounts import actor_of
 from access_control.admin import ReadOnlyAdmin
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.references import PLAN
 from access_control.vault.categories import Category
 from retention.events import Event
 from retention.models import Plan, Start
@@ -45,6 +46,7 @@ from retention.showing import (
     Group,
     findings_of,
     groups_of,
+    is_over,
     left_out_of,
     lines_of_page,
     parked_of,
@@ -52,6 +54,7 @@ from retention.showing import (
     state_of,
     with_state,
 )
+from retention.waiting import overlaps_of
 from retention.words import BADGES, LEFT_OUT, PARKED, PlanState
 
 COMMAND = ".venv/bin/python manage.py"
@@ -86,6 +89,7 @@ class PlanAdmin(ReadOnlyAdmin):
     ordering = ("-made_at",)
     sortable_by = ("as_of", "made_at", "items_due")
     search_fields = ("reference__startswith",)
+    reference_groups = PLAN
     search_help_text = _("Reference of a plan (YYYYMMDD-XXXX)")
     list_display_links = ("name",)
 
@@ -145,7 +149,7 @@ class PlanAdmin(ReadOnlyAdmin):
     @admin.display(description=_("verification"))
     def verification_name(self, plan: Plan) -> str:
         """What the newest verification found, once there is something to verify."""
-        if state_of(plan) != PlanState.FINISHED:
+        if not is_over(plan):
             return "—"
         found = plan.findings  # type: ignore[attr-defined]
         if found is None:
@@ -216,7 +220,7 @@ class PlanAdmin(ReadOnlyAdmin):
     def _context(self, request: HttpRequest, plan: Plan, now: datetime.datetime) -> dict[str, Any]:
         """What the plan's page, its approval and the page of its run share: the plan, its state and what is next."""
         state = state_of(plan)
-        verification = newest_verification(plan) if state == PlanState.FINISHED else None
+        verification = newest_verification(plan) if is_over(plan) else None
         mine = plan.approval.requester_id is not None and plan.approval.requester_id == actor_of(request).person_id
         return {
             **self.admin_site.each_context(request),
@@ -225,6 +229,7 @@ class PlanAdmin(ReadOnlyAdmin):
             "plan": plan,
             "maker": maker_of(plan),
             "state": state.value,
+            "over": is_over(plan),
             "badge": state_badge(plan),
             "hash": bytes(plan.payload_hash).hex(),
             "mine": mine,
@@ -259,7 +264,12 @@ class PlanAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, _("The plan is approved. Nothing is destroyed yet: the command does that."))
                 return HttpResponseRedirect(reverse("admin:retention_plan_change", args=[plan.pk]))
-        context = {**self._context(request, plan, now), "groups": groups_of(plan), "refusal": refusal}
+        context = {
+            **self._context(request, plan, now),
+            "groups": groups_of(plan),
+            "refusal": refusal,
+            "overlaps": overlaps_of(plan, now),
+        }
         return TemplateResponse(request, "admin/retention/plan/approve.html", context)
 
     def run_view(self, request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:
@@ -295,8 +305,8 @@ class PlanAdmin(ReadOnlyAdmin):
 
 _SORTS = {
     "": _("as planned"),
-    "due": _("oldest due date first"),
-    "-due": _("newest due date first"),
+    "due": _("earliest last day first"),
+    "-due": _("latest last day first"),
     "started": _("earliest event first"),
     "category": _("by category"),
 }

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from access_control.management.console import bad_usage
+from access_control.references import PLAN, reference
 from retention.models import Plan
 
 
@@ -27,9 +28,9 @@ def progress_bar(name: str, total: int | None) -> Iterator[Callable[[int], None]
 
 
 def find_plan(named: str) -> Plan:
-    """The plan with this reference (``20261124-K7QM``) or id. Raises CommandError (2)."""
+    """The plan with this reference (``20261124-K7QM``), however it is typed, or id. Raises CommandError (2)."""
     plans = Plan.objects.select_related("approval", "rules")
-    plan = plans.filter(reference=named.strip().upper()).first()
+    plan = plans.filter(reference=reference(named, PLAN)).first()
     if plan is None:
         try:
             plan = plans.filter(pk=uuid.UUID(named)).first()

@@ -1,16 +1,18 @@
 """Facts: how long (``rules``), what must stay (``holds``), what is due (``plans``), what was done (``runs``)."""
 
 from retention.models.holds import LegalHold
-from retention.models.plans import Plan, PlanExclusion, PlanLine, new_plan_reference
-from retention.models.rules import Rule, RuleVersion, Start
+from retention.models.plans import Plan, PlanEnd, PlanExclusion, PlanLine, new_plan_reference
+from retention.models.rules import COUNTED_FROM, Rule, RuleVersion, Start
 from retention.models.runs import Certificate, CertificateLine, Parked, Run, Verification
 
 __all__ = [
+    "COUNTED_FROM",
     "Certificate",
     "CertificateLine",
     "LegalHold",
     "Parked",
     "Plan",
+    "PlanEnd",
     "PlanExclusion",
     "PlanLine",
     "Rule",

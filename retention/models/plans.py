@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from access_control.codes import SubjectKind
+from access_control.codes import Reason, SubjectKind
 from access_control.ids import new_id
 from access_control.models import Approval, Staff
 from access_control.vault.categories import Category
@@ -121,3 +121,68 @@ class PlanExclusion(models.Model):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class PlanEnd(models.Model):
+    """A plan that is carried out no further: withdrawn before its run began, or its run given up by two persons."""
+
+    class Kind(models.TextChoices):
+        """How it ended."""
+
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        GIVEN_UP = "given_up", _("given up")
+
+    plan = models.OneToOneField(Plan, models.PROTECT, primary_key=True, verbose_name=_("plan"), related_name="end")
+    kind = models.CharField(_("how it ended"), max_length=12, choices=Kind.choices)
+    at = models.DateTimeField(_("time"))
+    # For a run given up: who carried it out; who asked stands in the approval.
+    by = models.ForeignKey(Staff, models.PROTECT, verbose_name=_("by"), related_name="+")
+    approval = models.OneToOneField(Approval, models.PROTECT, verbose_name=_("approval"), null=True, related_name="+")
+    reason = models.CharField(_("why"), max_length=40, choices=Reason.choices)
+
+    append_only = True
+    written_by = ("app",)
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION plan_end_fits() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NEW.kind = 'withdrawn' AND EXISTS (SELECT FROM public.retention_run r WHERE r.plan_id = NEW.plan_id) THEN
+    RAISE EXCEPTION 'a plan whose run has begun is not withdrawn' USING ERRCODE = 'CA009';
+  END IF;
+  IF NEW.kind = 'given_up' AND NOT EXISTS (
+       SELECT FROM public.retention_run r JOIN public.retention_plan p ON p.id = r.plan_id
+         JOIN public.access_control_approval a ON a.id = NEW.approval_id
+        WHERE p.id = NEW.plan_id AND r.finished_at IS NULL AND a.kind = 'abandon_run' AND a.used_at IS NOT NULL
+          AND a.requester_id IS NOT NULL AND a.payload_hash = sha256('abandon_run '::bytea || p.payload_hash)) THEN
+    RAISE EXCEPTION 'a run under way is given up by two persons' USING ERRCODE = 'CA009';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER plan_end_fits BEFORE INSERT ON retention_planend
+  FOR EACH ROW EXECUTE FUNCTION plan_end_fits();
+CREATE OR REPLACE FUNCTION run_of_a_plan_that_stands() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM public.retention_planend e WHERE e.plan_id = NEW.plan_id) THEN
+    RAISE EXCEPTION 'a plan that was withdrawn is not run' USING ERRCODE = 'CA009';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER run_of_a_plan_that_stands BEFORE INSERT ON retention_run
+  FOR EACH ROW EXECUTE FUNCTION run_of_a_plan_that_stands();
+""",
+    )
+
+    class Meta:
+        verbose_name = _("end of a plan")
+        verbose_name_plural = _("ends of plans")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="withdrawn", approval=None) | Q(kind="given_up", approval__isnull=False),
+                name="retention_planend_given_up_by_two",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.kind

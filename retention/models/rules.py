@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.ids import new_id
 from access_control.models import Entity
 from access_control.vault.categories import Category
+from retention.periods import FUNCTION
 
 
 class Start(models.TextChoices):
@@ -18,6 +19,16 @@ class Start(models.TextChoices):
     TRANSACTION = "transaction", _("end of the fiscal year of the transaction")
     VALUE_SUPERSEDED = "value_superseded", _("the value was corrected")
     CASE_CLOSED = "case_closed", _("the case was closed")
+
+
+# The events that the policy counts from (P7), whether or not a rule can name them yet.
+COUNTED_FROM: dict[str, Any] = {
+    **dict(Start.choices),
+    "last_use": _("last use of the site"),
+    "delivery_completed": _("delivery completed"),
+    "addressee_removed": _("an addressee was removed"),
+    "payment_means_replaced": _("a means of payment was replaced"),
+}
 
 
 class RuleVersion(models.Model):
@@ -49,7 +60,7 @@ class RuleVersion(models.Model):
 class Rule(models.Model):
     """How long one category is used and kept, for members of one entity's site, counted from one kind of event.
 
-    Both periods start on the day (Asia/Tokyo) of the event and end at 00:00 of the day they reach.
+    Both periods count from the day (Asia/Tokyo) of the event, as ``retention.periods`` says.
     """
 
     class Ground(models.TextChoices):
@@ -74,6 +85,7 @@ class Rule(models.Model):
 
     append_only = True
     written_by = ("app",)
+    database_rules = (FUNCTION,)
 
     class Meta:
         verbose_name = _("retention rule")

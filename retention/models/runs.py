@@ -112,6 +112,7 @@ class Parked(models.Model):
         APPROVAL_LAPSED = "approval_lapsed", _("somebody who asked or agreed has left or moved")
         NO_KEY = "no_key", _("the vault holds no such key")
         ENDED_ELSEWHERE = "ended_elsewhere", _("the key was destroyed under another certificate line")
+        GIVEN_UP = "given_up", _("the run was given up")
         FAILED = "failed", _("the database refused")
 
     line = models.OneToOneField(PlanLine, models.PROTECT, primary_key=True, verbose_name=_("item"))

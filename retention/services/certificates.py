@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +19,13 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from access_control import signing
+from access_control.vault import store
 from access_control.vault.categories import Category
+from access_control.vault.seal import KeyRef
 from consent.models import SubjectReference
 from retention import merkle
 from retention.journal import Journal
-from retention.models import Certificate, CertificateLine, Parked, Plan, Run
+from retention.models import Certificate, CertificateLine, Parked, Plan, PlanEnd, Run
 
 FORMAT = "certificate of destruction 1"
 
@@ -51,11 +54,14 @@ def pseudonym(salt: bytes, subject: uuid.UUID) -> str:
     return hashlib.sha256(salt + subject.bytes).hexdigest()[:32]
 
 
-def issue(plan: Plan, *, key: Ed25519PrivateKey, journal: Journal) -> Certificate:
-    """The certificate of a run in which nothing is left to do. The caller holds the transaction."""
+def issue(plan: Plan, *, key: Ed25519PrivateKey, journal: Journal | None) -> Certificate:
+    """The certificate of a run in which nothing is left to do. The caller holds the transaction.
+
+    Without a ``journal`` it says that there is none: two persons have given the run up.
+    """
     salt = secrets.token_bytes(32)
     root = merkle.root(lines_of(plan.pk, salt))
-    head = journal.finish(root=root)
+    head = journal.finish(root=root) if journal is not None else None
     now = timezone.now()
     document = json.dumps(
         _facts(plan)
@@ -78,8 +84,10 @@ def _facts(plan: Plan) -> dict[str, Any]:
     lines = CertificateLine.objects.filter(plan=plan)
     tally = lines.aggregate(lines=Count("pk"), persons=Count("subject", distinct=True), last=Max("destroyed_at"))
     by_category = dict(lines.values_list("category").annotate(n=Count("pk")).order_by("category"))
-    parked = dict(Parked.objects.filter(plan=plan).values_list("reason").annotate(n=Count("pk")).order_by("reason"))
+    left_out = Parked.objects.filter(plan=plan).exclude(reason=Parked.Reason.ENDED_ELSEWHERE)
+    parked = dict(left_out.values_list("reason").annotate(n=Count("pk")).order_by("reason"))
     run = Run.objects.get(plan=plan)
+    given_up = PlanEnd.objects.filter(plan=plan).values_list("at", flat=True).first()
     told = SubjectReference.objects.filter(member__in=lines.values("subject")).count()
     return {
         "format": FORMAT,
@@ -92,17 +100,51 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "planned_by": "the system" if plan.made_by_id is None else "a person",
         "approved": plan.approval.approved_at and plan.approval.approved_at.isoformat(),
         "begun": run.started_at.isoformat(),
+        "given_up": given_up and given_up.isoformat(),
         "lines": tally["lines"],
         "persons": tally["persons"],
         "by_category": {Category(category).name.lower(): count for category, count in by_category.items()},
         "left_out": parked,
+        "ended_elsewhere": ended_elsewhere(plan),
         # The three dates. The second and the third come later, and are said by later papers.
         "unreadable_since": tally["last"] and tally["last"].isoformat(),
-        "keyring_keys": sorted(lines.values_list("keyring", flat=True).distinct()),
+        # The model's own order would be part of what is distinct.
+        "keyring_keys": list(lines.order_by("keyring").values_list("keyring", flat=True).distinct()),
         "keyring_keys_destroyed": None,
         "recipients_to_tell": told,
         "recipients_done": None,
     }
+
+
+_ELSEWHERE = """
+SELECT l.subject, l.category, l.generation, p.reference
+  FROM retention_parked k JOIN retention_planline l ON l.id = k.line_id
+  LEFT JOIN retention_certificateline x
+    ON (x.subject, x.category, x.generation) = (l.subject, l.category, l.generation)
+  LEFT JOIN retention_plan p ON p.id = x.plan_id
+ WHERE k.plan_id = %s AND k.reason = 'ended_elsewhere' ORDER BY l.id
+"""
+
+
+def ended_elsewhere(plan: Plan) -> dict[str, int]:
+    """Reference of another certificate → how many items of this plan it accounts for.
+
+    Of a run that has not recorded them yet, the vault knows the plan; of a plan that is not here, its hash.
+    """
+    found: Counter[str] = Counter()
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(_ELSEWHERE, [plan.pk])
+        while rows := cursor.fetchmany(10_000):
+            found.update(row[3] for row in rows if row[3] is not None)
+            if unknown := {KeyRef(*row[:3]) for row in rows if row[3] is None}:
+                fences = store.fences(sorted({ref.subject for ref in unknown}))
+                found.update(_named(fence.plan_hash) for fence in fences if fence.ref in unknown)
+    return dict(sorted(found.items()))
+
+
+def _named(plan_hash: bytes) -> str:
+    reference = Plan.objects.filter(payload_hash=plan_hash).values_list("reference", flat=True).first()
+    return reference or plan_hash.hex()
 
 
 def as_file(certificate: Certificate) -> Iterator[str]:

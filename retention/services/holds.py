@@ -3,17 +3,18 @@
 import uuid
 from collections.abc import Sequence
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from access_control import policies
+from access_control import locks, policies
 from access_control.codes import Reason
+from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.vault import store
 from access_control.vault.categories import Category
-from members.models import Case, Member
+from members.models import Member
+from members.services.locking import lock_member, subjects_of
 from retention.events import Event
 from retention.models import LegalHold
 
@@ -35,24 +36,23 @@ def place_legal_hold(member: Member, *, ground: str, actor: Staff, reason: str =
 
     Raises AlreadyOnHold, NothingLeft, PermissionDenied.
     """
-    if not policies.can(actor, "retention.place_legalhold"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
-        # A destruction of this member holds the row: the hold waits for it, and then finds what it has left.
-        member = Member.objects.select_for_update(no_key=True).get(pk=member.pk)
+        policies.hold(actor, "retention.place_legalhold")
+        # The hold waits for a destruction of this member, and then finds what it has left.
+        locked = lock_member(member.pk)
+        member = locked.member
         if LegalHold.objects.filter(member=member, ground=ground, lifted_at=None).exists():
             raise AlreadyOnHold
-        if not store.left([member.pk]):
+        if not locked.living:
             raise NothingLeft
-        store.freeze(_subjects(member), list(Category), hold=True)
-        hold = LegalHold.objects.create(member=member, ground=ground, placed_at=timezone.now(), placed_by=actor)
+        # A hold that the vault remembers and the console has lost becomes this one, so that lifting it can thaw.
+        hold_id = next(iter(_holds_not_on_record(member)), None) or new_id()
+        store.freeze(subjects_of(member), list(Category), hold=True, for_hold=hold_id)
+        hold = LegalHold.objects.create(
+            id=hold_id, member=member, ground=ground, placed_at=timezone.now(), placed_by=actor
+        )
         act.record(Event.HOLD_PLACED, subject=member.pk)
         return hold
-
-
-def _subjects(member: Member) -> list[uuid.UUID]:
-    """Whose keys hold something of the member: their own, and those of cases noted before they were identified."""
-    return [member.pk, *Case.objects.filter(member=member).values_list("pk", flat=True)]
 
 
 def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_LIFTED) -> LegalHold:
@@ -60,29 +60,47 @@ def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_
 
     Raises AlreadyLifted, PermissionDenied.
     """
-    if not policies.can(actor, "retention.place_legalhold"):
-        raise PermissionDenied
     with acting(actor, reason=reason) as act:
-        member = Member.objects.select_for_update(no_key=True).get(pk=hold.member_id)
-        hold = LegalHold.objects.select_for_update(no_key=True).get(pk=hold.pk)
+        policies.hold(actor, "retention.place_legalhold")
+        member = locks.change_one(Member, hold.member_id)
+        hold = locks.change_one(LegalHold, hold.pk)
         if hold.lifted_at is not None:
             raise AlreadyLifted
         hold.lifted_at, hold.lifted_by = timezone.now(), actor
         hold.save(update_fields=["lifted_at", "lifted_by"])
         act.record(Event.HOLD_LIFTED, subject=member.pk)
         # The row first, then the vault: a crash in between leaves a key frozen, never one thawed under a hold.
-        transaction.on_commit(lambda: thaw([member.pk]))
+        transaction.on_commit(lambda: thaw([member.pk], actor=actor, reason=reason))
         return hold
 
 
-def thaw(members: Sequence[uuid.UUID]) -> None:
-    """Keys of those of ``members`` on whom no hold stands are frozen no longer.
+def thaw(members: Sequence[uuid.UUID], *, actor: Staff | None = None, reason: str = Reason.HOLD_LIFTED) -> int:
+    """Keys of those of ``members`` whose holds were all lifted are frozen no longer; returns of how many members.
 
+    Every hold for which the vault froze must stand as lifted in the console's history. A freeze of which nothing is on
+    record stays: a crash left it, or a restore has lost its hold. Placing a hold takes it over; lifting that one thaws.
     Called after a hold was lifted, and by every plan for keys that a crash has left frozen.
     """
+    thawed = 0
     for member_id in members:
-        with transaction.atomic():
+        with acting(actor, reason=reason) as act:
             # A hold that is being placed has this row: it is on record when the row is free, or was never placed.
-            member = Member.objects.select_for_update(no_key=True).get(pk=member_id)
-            if not LegalHold.objects.filter(member=member, lifted_at=None).exists():
-                store.freeze(_subjects(member), list(Category), hold=False)
+            member = locks.change_one(Member, member_id)
+            if _may_thaw(member) and (keys := store.freeze(subjects_of(member), list(Category), hold=False)):
+                act.record(Event.KEYS_THAWED, subject=member.pk, count=keys)
+                thawed += 1
+    return thawed
+
+
+def _may_thaw(member: Member) -> bool:
+    if LegalHold.objects.filter(member=member, lifted_at=None).exists():
+        return False
+    lifted = LegalHold.history.filter(member_id=member.pk, lifted_at__isnull=False)
+    return lifted.exists() and not _holds_not_on_record(member)
+
+
+def _holds_not_on_record(member: Member) -> list[uuid.UUID]:
+    """Holds for which the vault froze keys of the member, and of which the console has no row; oldest first."""
+    remembered = [hold for subject in store.frozen(subjects_of(member)) for hold in subject.holds]
+    known = set(LegalHold.objects.filter(pk__in=remembered).values_list("pk", flat=True))
+    return [hold for hold in dict.fromkeys(remembered) if hold not in known]

@@ -50,18 +50,25 @@ _NOBODY = uuid.UUID(int=0)
 
 def pending(plan: Plan) -> Iterator[list[Item]]:
     """What is neither destroyed nor parked yet, by subject, at most ``CHUNK`` subjects at a time."""
+    for subjects in subjects_of_plan(plan):
+        with connection.cursor() as cursor:
+            cursor.execute(_PENDING, [plan.pk, array(subjects)])
+            items = [Item(row[0], KeyRef(*row[1:4]), row[4], row[5]) for row in cursor.fetchall()]
+        if items:
+            yield items
+
+
+def subjects_of_plan(plan: Plan) -> Iterator[list[uuid.UUID]]:
+    """Whom the plan is about, at most ``CHUNK`` at a time."""
     last = _NOBODY
     while True:
         with connection.cursor() as cursor:
             cursor.execute(_SUBJECTS, [plan.pk, last, CHUNK])
             subjects = [row[0] for row in cursor.fetchall()]
-            if not subjects:
-                return
-            cursor.execute(_PENDING, [plan.pk, array(subjects)])
-            items = [Item(row[0], KeyRef(*row[1:4]), row[4], row[5]) for row in cursor.fetchall()]
+        if not subjects:
+            return
+        yield subjects
         last = subjects[-1]
-        if items:
-            yield items
 
 
 def lock(items: Sequence[Item], *, patient: bool) -> set[uuid.UUID]:
@@ -113,6 +120,14 @@ def _one_by_one(cursor: Any, sql: str, subjects: Sequence[uuid.UUID]) -> set[uui
             if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
                 raise
     return found
+
+
+def ended_elsewhere(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """The items, and those of them whose key another plan has destroyed already: the fence has another line."""
+    subjects = sorted({item.ref.subject for item in items})
+    line_of = {fence.ref: fence.line for fence in store.fences(subjects)} if subjects else {}
+    elsewhere = [item for item in items if line_of.get(item.ref, item.line) != item.line]
+    return [item for item in items if line_of.get(item.ref, item.line) == item.line], elsewhere
 
 
 def still_due(

@@ -13,7 +13,7 @@ from access_control.models import Staff
 from members.models import Case, Member
 from members.services import membership
 from members.services.cases import hold_member, lock_case
-from retention.explaining import last_day_to_return, rules_for
+from retention.explaining import last_day_for, rules_for
 from retention.services.rules import rules_on
 
 
@@ -41,16 +41,16 @@ def return_to_membership(case: Case, *, actor: Staff, reason: str = Reason.CHANG
     """The membership stands again, and nothing of it is due any more.
 
     The day the wish arrived counts: that the company is slow must not cost the member their data, and while the case
-    is open none of it is destroyed. Raises GraceOver, NoRules, and as
+    is open none of it is destroyed. Rules that were shortened since count for no wish that came before. Raises
+    GraceOver, NoRules, and as
     :func:`members.services.membership.return_to_membership`.
     """
     with acting(actor, reason=reason, case=case.pk):
         locked = lock_case(case.pk, actor=actor)
         member = hold_member(locked, actor=actor)
         if member.state == Member.State.ENDED and member.ended_at is not None:
-            # By the rules in force today, as destruction goes.
-            ended_on, version = timezone.localdate(member.ended_at), rules_on(timezone.localdate())
-            last = last_day_to_return(member, ended_on=ended_on, version=version)
-            if timezone.localdate(locked.arrived_at) > last:
+            arrived_on = timezone.localdate(locked.arrived_at)
+            last = last_day_for(member, ended_on=timezone.localdate(member.ended_at), arrived_on=arrived_on)
+            if arrived_on > last:
                 raise GraceOver(last)
         return membership.return_to_membership(case, actor=actor, reason=reason)

@@ -10,6 +10,11 @@ before and wins, or after and finds the data gone. New rules wait for the chunk,
 commit is the point of no return. A run that is begun again looks at the fences first: what the vault destroyed under a
 line of this plan is finished, whatever was decided later; everything else starts anew.
 
+*The console's connection dies while the process lives.* The locks of the rows die with it, so somebody may decide to
+keep what this process is about to destroy. Keys are therefore ended only if the console answers once the vault has
+locked them: before that moment whoever decides waits for the rows or makes this fail, after it they wait for the vault
+(``members.services.locking``) and find the data gone.
+
 *One item cannot be destroyed.* What fails before the point of no return takes nothing with it: the chunk is halved
 until the bad item stands alone, and is parked with the class of its error.
 
@@ -30,7 +35,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -44,12 +49,13 @@ from access_control.vault.errors import CeilingReached
 from members.models import Member
 from members.services.erasure import erase
 from retention.events import Event
-from retention.journal import Journal
-from retention.models import Parked, Plan, Run
+from retention.journal import Journal, JournalError
+from retention.models import Parked, Plan, PlanEnd, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
-from retention.services.items import Item, emptied_by, lock, pending, still_due
+from retention.services.items import Item, emptied_by, ended_elsewhere, lock, pending, still_due
 from retention.services.planning import APPROVAL_KIND, FutureDay
+from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
 
 RUN_LOCK = 0x70757267
@@ -71,12 +77,19 @@ class Unfinished(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a run did: items destroyed and parked, and how many seconds this process worked on it."""
+    """What a run did: items destroyed, parked, and found destroyed by another plan; seconds this process worked."""
 
     plan: Plan
     destroyed: int
     parked: int
     seconds: float
+    ended_elsewhere: int = 0
+
+
+def _outcome(run: Run, seconds: float) -> Outcome:
+    """What is ended elsewhere was no more left as it was than what was destroyed here."""
+    elsewhere = Parked.objects.filter(plan=run.plan_id, reason=Parked.Reason.ENDED_ELSEWHERE).count()
+    return Outcome(run.plan, run.destroyed_count, run.parked_count - elsewhere, seconds, elsewhere)
 
 
 @contextmanager
@@ -85,6 +98,7 @@ def single_flight() -> Iterator[None]:
     with connection.cursor() as cursor:
         # Else the lock of a killed process would live on while a statement of it runs.
         cursor.execute("SET client_connection_check_interval = '1s'")
+        _never_idle_out()
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [RUN_LOCK])
         if not cursor.fetchone()[0]:
             raise AlreadyRunning
@@ -93,6 +107,17 @@ def single_flight() -> Iterator[None]:
         finally:
             if connection.connection is not None and not connection.connection.closed:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [RUN_LOCK])
+
+
+def _never_idle_out() -> None:
+    """Whatever the server's settings: neither session is ended for being idle, or long, between two statements."""
+    for alias in (DEFAULT_DB_ALIAS, store.ALIAS):
+        with connections[alias].cursor() as cursor:
+            # The last of them is PostgreSQL 17's.
+            cursor.execute(
+                "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY (ARRAY["
+                "'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'])"
+            )
 
 
 def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None) -> Outcome:
@@ -109,19 +134,26 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
     with single_flight():
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
-            return Outcome(plan, run.destroyed_count, run.parked_count, 0.0)
-        journal = Journal(plan.pk, begun=run is not None)
+            return _outcome(run, 0.0)
+        end = PlanEnd.objects.filter(plan=plan).first()
+        if end is not None and end.kind == PlanEnd.Kind.WITHDRAWN:
+            raise NotApprovable
+        journal = _journal(plan, begun=run is not None, given_up=end is not None)
         try:
             _begin(plan)
             reached(Point.BEGUN)
             if run is not None:
                 for items in pending(plan):
                     _finish(plan, items)
-                _complete_the_journal(plan, journal)
+                if journal is not None:
+                    _complete_the_journal(plan, journal)
                 run.refresh_from_db()
                 progress(run.destroyed_count + run.parked_count)
             for items in pending(plan):
-                _destroy(plan, items, journal)
+                if journal is None or end is not None:
+                    _leave(plan, items)
+                else:
+                    _destroy(plan, items, journal)
                 progress(len(items))
             with acting(None, reason=Reason.RETENTION_ENDED) as act:
                 issue(plan, key=key, journal=journal)
@@ -132,8 +164,28 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
                 act.record(Event.RUN_FINISHED, note=plan.pk, count=run.destroyed_count)
             reached(Point.FINISHED)
         finally:
-            journal.close()
-    return Outcome(plan, run.destroyed_count, run.parked_count, time.monotonic() - begun)
+            if journal is not None:
+                journal.close()
+    return _outcome(run, time.monotonic() - begun)
+
+
+def _journal(plan: Plan, *, begun: bool, given_up: bool) -> Journal | None:
+    """The journal to go on with. None: it is lost, and two persons have given the run up. Raises JournalError."""
+    try:
+        return open_journal(plan, begun=begun)
+    except JournalError:
+        if not given_up:
+            raise
+        return None
+
+
+def _leave(plan: Plan, items: Sequence[Item]) -> None:
+    """The run was given up: what is left of it stays."""
+    left, elsewhere = ended_elsewhere(items)
+    if left:
+        _park(plan, left, Parked.Reason.GIVEN_UP)
+    if elsewhere:
+        _park(plan, elsewhere, Parked.Reason.ENDED_ELSEWHERE)
 
 
 def _begin(plan: Plan) -> None:
@@ -197,12 +249,18 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
     with acting(None, reason=Reason.RETENTION_ENDED) as act:
         locked = lock(items, patient=patient)
         reached(Point.LOCKED)
-        mine = [item for item in items if item.ref.subject in locked]
-        if _stands(plan):
+        mine, elsewhere = ended_elsewhere([item for item in items if item.ref.subject in locked])
+        due: list[Item] = []
+        spared: dict[Parked.Reason, list[Item]] = {}
+        if PlanEnd.objects.filter(plan=plan).exists():
+            spared = {Parked.Reason.GIVEN_UP: mine} if mine else {}
+        elif _stands(plan):
             # By the rules of the day on which it happens: what was lengthened since the plan was made is kept.
             due, spared = still_due(plan, mine, rules_on(max(plan.as_of, timezone.localdate())))
         else:
-            due, spared = [], {Parked.Reason.APPROVAL_LAPSED: mine} if mine else {}
+            spared = {Parked.Reason.APPROVAL_LAPSED: mine} if mine else {}
+        if elsewhere:
+            spared[Parked.Reason.ENDED_ELSEWHERE] = elsewhere
         for why, left_out in spared.items():
             _park(plan, left_out, why)
         reached(Point.CHECKED)
@@ -216,7 +274,7 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
             reached(Point.ERASED)
             intent = journal.intend(keys, plan_hash=bytes(plan.payload_hash))
             reached(Point.INTENDED)
-            ended = store.destroy([(ref, line) for line, ref in keys], plan_hash=bytes(plan.payload_hash))
+            ended = _end_keys(plan, due)
             reached(Point.DESTROYED)
             short = sum(len(one.lines) for one in ended) < len(due)
             if short:
@@ -239,6 +297,20 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
             journal.complete(intent, [item.line for item in due])
         reached(Point.COMPLETED)
     return [item for item in items if item.ref.subject not in locked]
+
+
+def _end_keys(plan: Plan, items: Sequence[Item]) -> list[store.Ended]:
+    """The keys of the items are ended, if the locks under which it was decided are there to the end; else none is.
+
+    From the statement that ends them to the commit, whoever decides about these members waits for the vault. Before
+    it, they wait for the rows that the console has locked; and that lock is there as long as the console answers.
+    """
+    with transaction.atomic(using=store.ALIAS):
+        ended = store.destroy([(item.ref, item.line) for item in items], plan_hash=bytes(plan.payload_hash))
+        reached(Point.ENDED)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    return ended
 
 
 _CERTIFY = """

@@ -11,6 +11,7 @@ from django.utils import timezone
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Entity, Staff
+from access_control.vault import store
 from access_control.vault.categories import Category
 from retention.events import Event
 from retention.models import Rule, RuleVersion, Start
@@ -82,6 +83,8 @@ def publish_rules(
     with acting(actor, reason=reason) as act:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RULES_LOCK])
+        # A purger whose connection to the console died has lost its share of that lock, and may be ending keys still.
+        store.wait_for_destructions()
         if RuleVersion.objects.filter(effective_on=effective_on).exists():
             raise AlreadyInForce
         newest = RuleVersion.objects.aggregate(newest=Max("number"))["newest"] or 0

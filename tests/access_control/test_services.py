@@ -165,17 +165,11 @@ def test_the_administrator_enters_people_and_ends_access_through_pages(client, a
             "employee_number": "E9001",
             "display_name": "新人 一郎",
             "entity": "jp",
-            "access_class": "direct",
+            "access_class": "",
             "joined_on": "2026-11-01",
         },
     )
-    person = Person.objects.get(employee_number="E9001")
-    answer = client.post(
-        reverse("admin:access_control_staff_add"),
-        {"person": person.pk, "username": "newcomer", "role": "agent", "password": factories.PASSWORD},
-    )
-    assert answer.status_code == 302
-    assert Staff.objects.get(username="newcomer").check_password(factories.PASSWORD)
+    assert Person.objects.get(employee_number="E9001").access_class == ""
     people = reverse("admin:access_control_person_changelist")
     chosen = {"action": "left_today", "_selected_action": str(agent.person_id)}
     asks = client.post(people, chosen)
@@ -183,17 +177,6 @@ def test_the_administrator_enters_people_and_ends_access_through_pages(client, a
     assert reload(agent).is_active
     client.post(people, chosen | {"confirmed": "1"})
     assert not reload(agent).is_active
-
-
-def test_a_weak_first_password_is_refused_on_the_page(client, administrator):
-    person = factories.person()
-    client.force_login(administrator)
-    answer = client.post(
-        reverse("admin:access_control_staff_add"),
-        {"person": person.pk, "username": "newcomer", "role": "agent", "password": "short"},
-    )
-    assert answer.status_code == 200
-    assert not Staff.objects.filter(username="newcomer").exists()
 
 
 def test_an_auditor_reads_the_ledger_and_changes_nothing(client, auditor, hanako):

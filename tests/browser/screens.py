@@ -106,16 +106,15 @@ class Screen:
             self.page.locator(selector).first.click()
         return navigation.value.status
 
-    def faults(self):
-        """What is wrong with the page as it stands, in words."""
+    def faults(self, colours):
+        """What is wrong with the page as it stands, in words; ``colours`` are "light" or "dark"."""
         found = [f"the browser complains: {text}" for text in self.complaints]
         found += [f"personal value in an address or title: {place}" for place in self._personal_places()]
         if self.language == "ja":
             found += [f"not in Japanese: {text!r}" for text in self.english()]
         self.page.evaluate(AXE)
-        for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)
-            found += [f"axe, {scheme}: {text}" for text in self.violations()]
+        self.page.emulate_media(color_scheme=colours)
+        found += [f"axe, {colours}: {text}" for text in self.violations()]
         self.page.set_viewport_size(PHONE)
         found += [f"wider than a phone: {text}" for text in self.page.evaluate(_WIDER)]
         self.page.set_viewport_size(DESK)

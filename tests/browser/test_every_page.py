@@ -220,11 +220,12 @@ SHEETS = (
     Sheet("people", PERSONNEL, "access_control_person_changelist"),
     Sheet("person", PERSONNEL, "access_control_person_change", lambda day: [day.person]),
     Sheet("person-add", (ADMINISTRATOR,), "access_control_person_add"),
-    Sheet("person-add-empty", (ADMINISTRATOR,), "access_control_person_add", press="[name=_save]"),
+    Sheet("person-add-empty", (ADMINISTRATOR,), "access_control_person_add", press=".form-actions button"),
     Sheet("accounts", PERSONNEL, "access_control_staff_changelist"),
     Sheet("account", PERSONNEL, "access_control_staff_change", lambda day: [day.account]),
+    Sheet("access-requests", (ADMINISTRATOR,), "access_control_accessrequest_changelist"),
     Sheet("account-add", (ADMINISTRATOR,), "access_control_staff_add"),
-    Sheet("account-add-empty", (ADMINISTRATOR,), "access_control_staff_add", press="[name=_save]"),
+    Sheet("account-add-empty", (ADMINISTRATOR,), "access_control_staff_add", press=".form-actions button"),
     Sheet("entities", PERSONNEL, "access_control_entity_changelist"),
     Sheet("entity", PERSONNEL, "access_control_entity_change", lambda day: ["jp"]),
     Sheet("registers", PERSONNEL, "app_list", lambda day: ["access_control"]),
@@ -245,12 +246,23 @@ SHEETS = (
 )
 
 
-@pytest.mark.parametrize("language", ["ja", "en"])
-@pytest.mark.parametrize(
-    ("account", "sheet"),
-    [pytest.param(who, sheet, id=f"{who or 'nobody'}-{sheet.name}") for sheet in SHEETS for who in sheet.who],
-)
-def test_a_page_has_no_fault(screen_of, day, account, sheet, language):
+def looks():
+    """Every page for each role that sees it differently, in Japanese and in light colours; of the other three ways to
+    look at it one for every third page, in turn. The rest of the cross product is marked *sweep*.
+    """
+    others = (("en", "light"), ("ja", "dark"), ("en", "dark"))
+    seen = [(who, sheet) for sheet in SHEETS for who in sheet.who]
+    for number, (who, sheet) in enumerate(seen):
+        sampled = others[number // 3 % 3] if number % 3 == 0 else None
+        for language, colours in (("ja", "light"), *others):
+            chosen = (language, colours) in {("ja", "light"), sampled}
+            name = f"{who or 'nobody'}-{sheet.name}-{language}-{colours}"
+            marks = () if chosen else pytest.mark.sweep
+            yield pytest.param(who, sheet, language, colours, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("account", "sheet", "language", "colours"), looks())
+def test_a_page_has_no_fault(screen_of, day, account, sheet, language, colours):
     screen = screen_of(account, language)
     status = screen.open(sheet.path(day))
     for field, text in sheet.typed.items():
@@ -268,7 +280,7 @@ def test_a_page_has_no_fault(screen_of, day, account, sheet, language):
     assert status == sheet.status
     assert screen.page.locator(".refusal").count() == sheet.refused
     assert screen.page.get_attribute("html", "lang") == language
-    faults = screen.faults()
+    faults = screen.faults(colours)
     assert not faults, "\n".join(faults)
 
 
@@ -345,7 +357,7 @@ def test_each_fault_is_found(chromium, address):
         lambda route: route.fulfill(body=FAULTY, content_type="text/html; charset=utf-8", headers=policy),
     )
     screen.open("/faulty/?q=03-1234-5678")
-    faults = "\n".join(screen.faults())
+    faults = "\n".join(screen.faults("light"))
     screen.context.close()
     for expected in (
         "the browser complains: Applying inline style",

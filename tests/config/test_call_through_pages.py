@@ -34,10 +34,11 @@ def test_the_call_from_sign_in_to_close(client, agent, second_agent, hanako):
     case = Case.objects.get(member=hanako)
     assert opened.url == reverse("admin:members_case_change", args=[case.pk])
 
-    wrong = act(client, case, "identity", "check", birth_date="1980-02-04", last_four="1234")
+    wrong = act(client, case, "identity", "check", birth_date="1980-02-04", postcode="100-0001")
     page = text(client.get(wrong.url))
     assert "ha＊＊@＊＊.jp" not in page
-    act(client, case, "identity", "check", **RIGHT_ANSWERS)
+    # The telephone is known from finding, so its digits prove nothing.
+    act(client, case, "identity", "check", birth_date=RIGHT_ANSWERS["birth_date"], postcode="〒100-0001")
     page = text(client.get(reverse("admin:members_case_change", args=[case.pk])))
     assert "ha＊＊@＊＊.jp" in page
     assert "hanako.yamada@example.jp" not in page

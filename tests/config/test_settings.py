@@ -51,6 +51,11 @@ def test_production_settings_are_the_safe_ones():
         ({"DATABASE_URL": "sqlite:///x"}, "DATABASE_URL"),
         ({"VAULT_DATABASE_URL": ""}, "VAULT_DATABASE_URL"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+        ({"REQUEST_BODY_MAX_BYTES": "1 MiB"}, "REQUEST_BODY_MAX_BYTES"),
+        ({"TRUSTED_PROXIES": "proxy.example.jp"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "10.0.0.1,10.0.0.1/8"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "::ffff:0.0.0.0/96"}, "TRUSTED_PROXIES"),
     ],
 )
 def test_a_wrong_variable_stops_the_start_and_is_named(change, named):

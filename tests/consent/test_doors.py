@@ -1,16 +1,19 @@
 """The three doors, and the notices that go through the second: who gets what, and what is recorded first."""
 
+import contextlib
 import dataclasses
 import datetime
 import smtplib
 import uuid
 
+import psycopg
 import pytest
 from django.core import mail as post
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from access_control import openings, policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
@@ -22,7 +25,7 @@ from access_control.vault.fields import Sealed
 from consent.events import Event
 from consent.gate import Code, Refused
 from consent.models import Engagement, OurRule, Provision, Recipient, SubjectReference
-from consent.services import doors, notices
+from consent.services import notices
 from consent.services.doors import NothingThere, provide, reveal, use
 from consent.services.notices import MOST_ATTEMPTS, Sent, send_notices
 from members.events import Event as MemberEvent
@@ -99,7 +102,7 @@ def test_the_record_is_there_before_the_vault_is_asked(look, monkeypatch):
     def breaks(*_args, **_kwargs):
         raise CeilingReached
 
-    monkeypatch.setattr(doors, "keys_for", breaks)
+    monkeypatch.setattr(openings, "keys_for", breaks)
     with pytest.raises(CeilingReached):
         look()
     assert newest(Event.REVEALED)
@@ -199,14 +202,14 @@ def test_what_is_not_the_members_is_not_there(look, hanako, identified):
 
 
 def test_access_that_ends_between_the_record_and_the_look_shows_nothing(look, monkeypatch, identified, agent):
-    real, opened = doors.policies.hold_for_reveal, []
+    real, opened = policies.hold, []
 
-    def ends_first(actor, grant):
+    def ends_first(actor, action, **held):
         leave(agent.person, on=factories.TODAY, actor=None)
-        real(actor, grant)
-        opened.append(grant)
+        real(actor, action, **held)
+        opened.append(held)
 
-    monkeypatch.setattr(doors.policies, "hold_for_reveal", ends_first)
+    monkeypatch.setattr(policies, "hold", ends_first)
     with pytest.raises(PermissionDenied):
         look()
     assert opened == []
@@ -260,6 +263,47 @@ def test_a_refused_use_opens_nothing_and_is_recorded(hanako, mail):
     assert (event.reason, event.items, event.purpose) == (Code.ENDED, ["contact.email"], Purpose.NOTICE)
     assert fetches_for(event.id) == []
     assert not LedgerEvent.objects.filter(event=Event.USED).exists()
+
+
+def no_key(*_args, **_kwargs):
+    raise CeilingReached
+
+
+def test_a_use_that_the_vault_refuses_is_recorded_all_the_same(hanako, mail, monkeypatch):
+    """Number 31: the event of a use stays when the vault fails, since the vault may have its record of the fetch."""
+    monkeypatch.setattr(openings, "keys_for", no_key)
+    with pytest.raises(CeilingReached):
+        use(hanako, mail, "value", item="contact.email", row=mail.pk, purpose=Purpose.NOTICE, reason=Reason.SCHEDULED)
+    assert newest(Event.USED).subject == hanako.pk
+
+
+@contextlib.contextmanager
+def locked_while_opened(monkeypatch, as_role, member):
+    """Inside, each opening notes whether another session could take the member's row at that moment."""
+    real, could = openings.keys_for, []
+
+    def looks(*args, **kwargs):
+        with as_role("app") as cursor:
+            try:
+                cursor.execute("SELECT 1 FROM members_member WHERE id = %s FOR UPDATE NOWAIT", [member.pk])
+                could.append(True)
+            except psycopg.errors.LockNotAvailable:
+                could.append(False)
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(openings, "keys_for", looks)
+        yield could
+
+
+def test_the_member_stays_locked_from_judgement_to_opening(committed, monkeypatch, as_role):
+    """Number 31: neither a use nor a provision lets a suspension or a destruction in between."""
+    member = factories.member()
+    mail, home = ContactPoint.objects.get(member=member, kind="email"), Addressee.objects.get(member=member)
+    with locked_while_opened(monkeypatch, as_role, member) as could:
+        use(member, mail, "value", item="contact.email", row=mail.pk, purpose=Purpose.NOTICE, reason=Reason.SCHEDULED)
+        hand(member, [(home.pk, "name")], "carrier", Provision.Basis.C3)
+    assert could == [False, False]
 
 
 # provide
@@ -389,6 +433,29 @@ def test_provision_goes_through_the_gate(home):
     assert code == Code.NO_ACCEPTED_VERSION
     # Not even the member's own case lets the house hand out what was never agreed to.
     assert not Provision.objects.exists()
+
+
+def test_each_of_several_items_is_judged(hanako, home, agent, identified):
+    """Number 31: a suspended item is not handed out behind one that is free."""
+    ask_correction(identified, item="addressee.address", row=home.pk, text="東京都港区芝公園4-2-8", actor=agent)
+    what = [(home.pk, "name"), (home.pk, "address")]
+    assert refused_code(hand, hanako, what, "carrier", "C3") == Code.SUSPENDED
+    assert refused_code(hand, hanako, what[::-1], "carrier", "C3") == Code.SUSPENDED
+    assert hand(hanako, what[:1], "carrier", "C3").values
+
+
+def test_a_provision_refuses_to_be_part_of_somebody_elses_transaction(hanako, home):
+    """Number 31: what was handed out cannot be rolled back, so its record is not either."""
+    with transaction.atomic(), pytest.raises(RuntimeError):
+        hand(hanako, [(home.pk, "name")], "carrier", "C3")
+    assert not Provision.objects.exists()
+
+
+def test_an_engagement_is_announced_before_it_starts():
+    """Number 31: what stands behind the question whether an engagement was announced by today."""
+    tomorrow = timezone.localdate() + datetime.timedelta(days=1)
+    with transaction.atomic(), pytest.raises(IntegrityError, match="consent_engagement_announced_first"):
+        engage(announced_on=tomorrow)
 
 
 def test_another_members_row_is_not_handed_out(hanako):

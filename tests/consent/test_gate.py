@@ -139,6 +139,12 @@ def test_an_ended_membership_ends_use_but_not_the_members_own_case(identified, h
     assert ask(hanako, case=identified.pk).allowed
 
 
+def test_a_destroyed_member_is_not_used_either(hanako):
+    """Number 31: every state but *active* ends use."""
+    hanako.state = Member.State.DESTROYED
+    assert ask(hanako).code == Code.ENDED
+
+
 def test_a_suspension_stops_its_row_everywhere_but_in_its_case(agent, identified, hanako, mail):
     suspend(hanako, mail.pk, identified)
     assert ask(hanako, row=mail.pk).code == Code.SUSPENDED

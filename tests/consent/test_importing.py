@@ -84,7 +84,7 @@ def test_bad_rows_are_named_by_line_and_field_and_the_rest_goes_in(run):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [("4111 1111 1111 1111", "card_number"), ("１２３４５６７８９０１８", "my_number")]
+    ("number", "code"), [("4111 1111 1111 1111", "card_number"), ("マイナンバー１２３４５６７８９０１８", "my_number")]
 )
 def test_forbidden_numbers_are_refused_and_not_echoed(run, number, code, tmp_path):
     row = factories.RowFactory(occupation=f"会社員 {number}")

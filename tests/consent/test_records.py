@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from access_control import policies
+from access_control import openings, policies
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
@@ -22,7 +22,6 @@ from access_control.vault.fields import Sealed
 from consent.admin.records import RecordAdmin
 from consent.events import Event
 from consent.gate import Code, Refused
-from consent.services import records
 from consent.services.records import WHY, reveal_record
 from members.events import Event as MemberEvent
 from members.intake import parse_transaction
@@ -128,7 +127,7 @@ def test_the_record_is_in_the_ledger_before_the_vault_is_asked(record, keeper, m
     def breaks(*_args, **_kwargs):
         raise CeilingReached
 
-    monkeypatch.setattr(records, "keys_for", breaks)
+    monkeypatch.setattr(openings, "keys_for", breaks)
     with pytest.raises(CeilingReached):
         reveal_record(record, reason=Reason.AUTHORITY, actor=keeper)
     assert newest(Event.RECORD_REVEALED)
@@ -164,14 +163,14 @@ def test_who_loses_the_role_between_check_and_look_sees_nothing(record, keeper, 
         if what == "leaves":
             leave(keeper.person, on=timezone.localdate(), actor=administrator)
         elif what == "moves":
-            move(keeper.person, access_class="direct", role="agent", actor=administrator)
+            move(keeper.person, access_class="direct", role="agent", actor=None)
         else:
             changed = {
                 "loses the role": (keeper, {"role": "agent"}),
                 "loses the class": (keeper.person, {"access_class": ""}),
             }
             row, change = changed[what]
-            with acting(administrator, reason="moved"):
+            with acting(None, reason="moved"):
                 type(row).objects.filter(pk=row.pk).update(**change)
         return answer
 
@@ -186,14 +185,14 @@ def test_a_purge_waits_for_a_look_in_flight(committed, monkeypatch, as_role):
     factories.member(member_number=NUMBER)
     record = factories.transaction(NUMBER)
     inside, go_on = threading.Event(), threading.Event()
-    keys = records.keys_for
+    keys = openings.keys_for
 
     def slowly(*args, **kwargs):
         inside.set()
         assert go_on.wait(20)
         return keys(*args, **kwargs)
 
-    monkeypatch.setattr(records, "keys_for", slowly)
+    monkeypatch.setattr(openings, "keys_for", slowly)
 
     def look():
         try:
@@ -374,14 +373,14 @@ def test_who_leaves_waits_for_a_look_in_flight(committed, monkeypatch):
     factories.member(member_number=NUMBER)
     record = factories.transaction(NUMBER)
     inside, go_on = threading.Event(), threading.Event()
-    keys = records.keys_for
+    keys = openings.keys_for
 
     def slowly(*args, **kwargs):
         inside.set()
         assert go_on.wait(20)
         return keys(*args, **kwargs)
 
-    monkeypatch.setattr(records, "keys_for", slowly)
+    monkeypatch.setattr(openings, "keys_for", slowly)
 
     def closing(call, *args, **kwargs):
         try:

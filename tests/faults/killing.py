@@ -9,7 +9,7 @@ import signal
 import time
 import traceback
 
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from retention import points
 from retention.services.purging import run_plan
@@ -35,8 +35,8 @@ class Watched:
         return execute(sql, params, many, context)
 
 
-def in_a_child(work):
-    """Run ``work(pipe)`` in a forked process; returns (what it wrote, exit status; negative: killed by that signal)."""
+def started(work):
+    """``work(pipe)`` in a forked process: its id, and a file of what it writes."""
     connections.close_all()
     reading, writing = os.pipe()
     child = os.fork()
@@ -51,7 +51,13 @@ def in_a_child(work):
         finally:
             os._exit(status)
     os.close(writing)
-    with os.fdopen(reading) as said:
+    return child, os.fdopen(reading)
+
+
+def in_a_child(work):
+    """Run ``work(pipe)`` in a forked process; returns (what it wrote, exit status; negative: killed by that signal)."""
+    child, said = started(work)
+    with said:
         lines = said.read().splitlines()
     _pid, status = os.waitpid(child, 0)
     return lines, os.waitstatus_to_exitcode(status)
@@ -85,3 +91,85 @@ def nobody_purges(patience=20):
             if not cursor.fetchone()[0]:
                 return
     raise TimeoutError("a session of the purger does not end")
+
+
+class Cut(Watched):
+    """Ends the console connection of the watched process at the n-th thing it does, or at a named point, and waits
+    there until ``gate`` opens; the process goes on, and does not know.
+    """
+
+    def __init__(self, pipe, cut_at, gate):
+        super().__init__(pipe, None)
+        self.cut_at, self.gate = cut_at, gate
+
+    def happens(self, what):
+        super().happens(what)
+        if self.cut_at in (self.count, what):
+            _end_console_session()
+            os.write(self.pipe, b"cut\n")
+            os.read(self.gate, 1)
+
+    def statement(self, execute, sql, params, many, context):
+        answer = super().statement(execute, sql, params, many, context)
+        if sql == "SELECT 1":
+            # What follows is the vault's commit, which no wrapper sees.
+            self.happens("answered")
+        return answer
+
+
+def _end_console_session():
+    """As an operator would, with another session of the same role; returns when the session is gone."""
+    import psycopg
+
+    database = connections["default"].settings_dict
+    pid = connections["default"].connection.info.backend_pid
+    with psycopg.connect(
+        host=database["HOST"],
+        port=database["PORT"] or None,
+        dbname=database["NAME"],
+        user=database["USER"],
+        password=database["PASSWORD"],
+        autocommit=True,
+    ) as link:
+        assert link.execute("SELECT pg_terminate_backend(%s, 20000)", [pid]).fetchone()[0]
+
+
+def run_and_cut(plan, *, at, meanwhile, change=lambda: None):
+    """The run of a plan as the purger, its console connection ended ``at`` an act, when ``meanwhile()`` is called here.
+
+    ``meanwhile`` returns when everything that it started is over or waits for a lock. ``change`` is called in the
+    purger's process first. Returns what the run did.
+    """
+    gate, opener = os.pipe()
+
+    def work(pipe):
+        change()
+        watched = Cut(pipe, at, gate)
+        with contextlib.ExitStack() as stack:
+            for alias in ("default", "vault"):
+                stack.enter_context(connections[alias].execute_wrapper(watched.statement))
+            points.watch = lambda point: watched.happens(f"point {point}")
+            try:
+                run_plan(plan)
+            except DatabaseError:
+                watched.happens("failed")
+
+    become("purger")
+    try:
+        child, said = started(work)
+        become("app")
+        acts = []
+        for line in said:
+            acts.append(line.strip())
+            if line == "cut\n":
+                meanwhile()
+                os.write(opener, b"x")
+        said.close()
+        _pid, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, acts[-20:]
+        return acts
+    finally:
+        os.close(gate)
+        os.close(opener)
+        become("app")
+        nobody_purges()

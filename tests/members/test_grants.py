@@ -154,14 +154,14 @@ def test_a_grant_is_looked_up_for_its_holder_only(agent, second_agent, identifie
 
 def test_a_reveal_under_way_is_stopped_by_whatever_ended_since(agent, identified, hanako):
     grant = policies.live_grant(agent, REVEAL, hanako)
-    policies.hold_for_reveal(agent, grant)
+    policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
     with acting(None, reason=Reason.REVOKED):
         MemberGrant.objects.filter(pk=grant.pk).update(ended_at=timezone.now())
     with pytest.raises(PermissionDenied):
-        policies.hold_for_reveal(agent, grant)
+        policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
     with acting(None, reason=Reason.REVOKED):
         MemberGrant.objects.filter(pk=grant.pk).update(ended_at=None)
-    policies.hold_for_reveal(agent, grant)
+    policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
     move(agent.person, access_class=Person.AccessClass.DIRECT, actor=None)
     with pytest.raises(PermissionDenied):
-        policies.hold_for_reveal(agent, grant)
+        policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)

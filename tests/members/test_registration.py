@@ -263,12 +263,11 @@ FORBIDDEN = {
     "individual number": "1234-5678-9018",
 }
 PLACES = {
-    "member_number": lambda text: {"member_number": text.replace(" ", "-")},
     "login_id": lambda text: {"login_id": text.replace(" ", "-")},
     "name": lambda text: {"name": f"山田 {text}"},
     "kana": lambda text: {"kana": text},
     "occupation": lambda text: {"occupation": text},
-    "contacts[0].value": lambda text: {"contacts": [{"kind": "phone", "value": text}]},
+    "contacts[0].value": lambda text: {"contacts": [{"kind": "email", "value": text}]},
     "addressees[0].address": lambda text: {"addressees": [{"name": "山田", "address": f"千代田 {text}"}]},
     "payment_means[0].token": lambda text: {
         "payment_means": [

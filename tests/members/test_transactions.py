@@ -349,8 +349,8 @@ def test_what_was_sent_nowhere_has_no_address(buyer):
         ("currency", "yen", "not_a_currency"),
         ("goods", "x" * 1_001, "too_long"),
         ("goods", "VISA 4111 1111 1111 1111", "card_number"),
-        ("order", "4111111111111111", "card_number"),
-        ("name", "山田 花子 １２３４５６７８９０１８", "my_number"),
+        ("goods", "カード 4111111111111111", "card_number"),
+        ("name", "山田 花子 １２３４　５６７８　９０１８", "my_number"),
         ("address", "東京都\x00", "control_characters"),
     ],
 )

@@ -14,6 +14,7 @@ from access_control.codes import Reason
 from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Entity, Person, Staff
+from access_control.vault import store
 from consent.events import Event
 from consent.models import (
     ConsentEvent,
@@ -31,10 +32,11 @@ from members.models import Case, ContactPoint, Suspension
 from members.services.cases import close_case
 from members.services.corrections import apply_correction, ask_correction
 from retention.board import CONTROLS, board, standing
+from retention.services import holds
 from retention.services.holds import lift_legal_hold, place_legal_hold
 from retention.services.rules import built_in, publish_rules
 from tests import factories
-from tests.retention.conftest import approved, ended, run, verify
+from tests.retention.conftest import approved, as_, ended, run, verify
 
 
 def violated(now=None):
@@ -437,6 +439,40 @@ def test_a_verification_that_failed_and_a_key_put_back(committed, as_role):
     assert violated() == {"revived"}
     assert verify(plan).failed_count == 2
     assert violated() == {"revived", "failed_verification"}
+
+
+def destroyed_behind_everybodys_back(member):
+    """Every key of a member, as by a purger whom nobody stopped."""
+    keys = [(key.ref, new_id()) for key in store.left([member.pk])]
+    with as_("purger"):
+        store.destroy(keys, plan_hash=b"\x07" * 32)
+
+
+def test_members_whose_membership_stands_over_destroyed_keys(committed):
+    """Number 2: the vault is asked, whatever the console has on record; who has left is no finding."""
+    stays, gone = factories.member(), ended(factories.member(), ago=datetime.timedelta(days=1))
+    assert violated() == set()
+    destroyed_behind_everybodys_back(gone)
+    assert violated() == {"without_certificate"}
+    destroyed_behind_everybodys_back(stays)
+    assert violated() == {"without_certificate", "members_without_keys"}
+    rows = next(row.result for row in board(now=timezone.now()) if row.result.control.code == "members_without_keys")
+    assert (rows.figure, list(rows.rows)) == (1, [str(stays.pk)])
+
+
+def test_holds_over_nothing(committed, officer, monkeypatch):
+    """Number 2: a hold whose keys are gone, as by a purger that it came too late for."""
+    held, gone = factories.member(), ended(factories.member(), ago=datetime.timedelta(days=1))
+    place_legal_hold(held, ground="litigation", actor=officer)
+    assert violated() == set()
+    monkeypatch.setattr(holds.store, "freeze", lambda *args, **options: 0)
+    late = place_legal_hold(gone, ground="litigation", actor=officer)
+    destroyed_behind_everybodys_back(gone)
+    assert violated() == {"without_certificate", "holds_over_nothing"}
+    rows = next(row.result for row in board(now=timezone.now()) if row.result.control.code == "holds_over_nothing")
+    assert (rows.figure, list(rows.rows)) == (1, [str(late.pk)])
+    lift_legal_hold(late, actor=officer)
+    assert violated() == {"without_certificate"}
 
 
 def test_what_was_destroyed_before_its_date(committed, as_role):

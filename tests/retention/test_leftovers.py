@@ -49,8 +49,8 @@ def test_what_a_run_parked_says_why_and_how_old_it_is(committed, as_role):
     lift_legal_hold(hold, actor=officer)
     [row] = leftovers(now=timezone.now())
     assert (row.reason, row.items, row.parked) == ("parked", 5, {"legal_hold": 5})
-    assert row.oldest == timezone.localdate(timezone.now() - LONG_AGO) + datetime.timedelta(days=30)
-    assert row.age(timezone.localdate()) == 30
+    assert row.oldest == timezone.localdate(timezone.now() - LONG_AGO) + datetime.timedelta(days=31)
+    assert row.age(timezone.localdate()) == 29
     # A new plan takes it up.
     again = approved()
     assert [one.reason for one in leftovers(now=timezone.now())] == ["approved"]
@@ -67,7 +67,7 @@ def test_the_command_counts_by_reason(count):
     said = json.loads(out.getvalue())
     assert said["items"] == 5 * count
     assert [(row["reason"], row["items"], row["oldest_age_days"]) for row in said["rows"]] == [
-        ("unplanned", 5, 30)
+        ("unplanned", 5, 29)
     ] * count
     out = io.StringIO()
     call_command("leftovers", stdout=out, stderr=io.StringIO())

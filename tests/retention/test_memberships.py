@@ -1,9 +1,11 @@
 """Ending and coming back within what the retention rules allow."""
 
+import dataclasses
 import datetime
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.urls import reverse
 from django.utils import timezone
 
 from access_control.models import LedgerEvent
@@ -12,12 +14,14 @@ from members.models import Case, Member, Notice
 from members.services.cases import NotIdentified, WrongKind, open_case
 from members.services.membership import NotEnded
 from retention.due import due_now
+from retention.models import PlanExclusion, Start
 from retention.services.memberships import (
     GraceOver,
     end_membership,
     return_to_membership,
 )
-from retention.services.rules import NoRules, rules_on
+from retention.services.planning import make_plan
+from retention.services.rules import NoRules, built_in, publish_rules, rules_on
 from tests import factories
 from tests.retention.test_explaining import last_day
 
@@ -45,9 +49,14 @@ def due(member):
     return due_now([member.pk], datetime.date(2099, 1, 1), version=rules_on(timezone.localdate()))
 
 
+def excluded(member):
+    plan = make_plan(timezone.localdate(), actor=None)
+    return PlanExclusion.objects.filter(plan=plan, subject=member.pk).values_list("line_count", "reason")
+
+
 def test_coming_back_takes_everything_out_of_due(agent, ended, events_of):
-    assert last_day(ended) == datetime.date(2046, 12, 1)
-    assert {key.due_on for key in due(ended)} == {datetime.date(2046, 12, 2)}
+    assert last_day(ended) == datetime.date(2046, 12, 2)
+    assert {key.due_on for key in due(ended)} == {datetime.date(2046, 12, 3)}
     back = return_to_membership(coming_back(ended, agent), actor=agent)
     assert back.state == Member.State.ACTIVE
     assert due(back) == []
@@ -57,13 +66,13 @@ def test_coming_back_takes_everything_out_of_due(agent, ended, events_of):
 
 def test_the_last_day_is_a_day_to_come_back_and_the_next_is_not(agent, ended, time_machine):
     # 23:59 in Tokyo, then 00:00.
-    time_machine.move_to(datetime.datetime(2046, 12, 1, 14, 59, tzinfo=datetime.UTC), tick=False)
+    time_machine.move_to(datetime.datetime(2046, 12, 2, 14, 59, tzinfo=datetime.UTC), tick=False)
     factories.identify(in_time := factories.case(ended, agent, kind="return"))
-    time_machine.move_to(datetime.datetime(2046, 12, 1, 15, 0, tzinfo=datetime.UTC), tick=False)
+    time_machine.move_to(datetime.datetime(2046, 12, 2, 15, 0, tzinfo=datetime.UTC), tick=False)
     late = coming_back(ended, agent)
     with pytest.raises(GraceOver) as over:
         return_to_membership(late, actor=agent)
-    assert over.value.last == datetime.date(2046, 12, 1)
+    assert over.value.last == datetime.date(2046, 12, 2)
     ended.refresh_from_db()
     assert ended.state == Member.State.ENDED
     assert not LedgerEvent.objects.filter(event=Event.RETURNED).exists()
@@ -77,11 +86,47 @@ def test_a_letter_counts_from_its_arrival(agent, ended, time_machine):
     assert return_to_membership(letter, actor=agent).state == Member.State.ACTIVE
 
 
+def test_a_letter_that_came_in_time_wins_whenever_it_is_opened(agent, ended, time_machine):
+    """Number 8: past the day on which the data is due, and although shorter rules have come into force since."""
+    time_machine.move_to(datetime.datetime(2046, 12, 30, 3, tzinfo=datetime.UTC), tick=False)
+    assert {key.due_on for key in due(ended)} == {datetime.date(2046, 12, 3)}
+    shorter = {
+        entity: [
+            dataclasses.replace(period, keep=(0, 5)) if period.start == Start.MEMBERSHIP_ENDED else period
+            for period in periods
+        ]
+        for entity, periods in built_in().items()
+    }
+    publish_rules(shorter, effective_on=datetime.date(2046, 12, 20), actor=None)
+    last = datetime.datetime(2046, 12, 2, 14, 59, tzinfo=datetime.UTC)
+    letter = coming_back(ended, agent, arrived_at=last)
+    assert {why for _line, why in excluded(ended)} == {"open_case"}
+    late = coming_back(ended, agent, arrived_at=last + datetime.timedelta(minutes=1))
+    with pytest.raises(GraceOver):
+        return_to_membership(late, actor=agent)
+    assert return_to_membership(letter, actor=agent).state == Member.State.ACTIVE
+
+
+def test_a_case_may_be_opened_with_the_day_the_letter_came(client, agent, ended):
+    """Number 8: the page takes the day of arrival, and neither a day to come nor a slip of the pen."""
+    client.force_login(agent)
+    address = reverse("admin:members_member_open", args=[ended.pk])
+    asked = {"kind": "return", "channel": "letter"}
+    for day in ("2046-11-03", "2044-11-02", "yesterday"):
+        client.post(address, asked | {"arrived_on": day})
+    assert not Case.objects.filter(kind="return").exists()
+    client.post(address, asked | {"arrived_on": "2046-10-30"})
+    opened = Case.objects.get(kind="return")
+    assert timezone.localdate(opened.arrived_at) == datetime.date(2046, 10, 30)
+    client.post(address, asked)
+    assert Case.objects.filter(kind="return", arrived_at=NOON).exists()
+
+
 def test_who_comes_back_and_leaves_again_has_the_whole_grace_again(agent, ended, time_machine):
     back = return_to_membership(coming_back(ended, agent), actor=agent)
     time_machine.shift(datetime.timedelta(days=20))
     again = end_membership(factories.identify(factories.case(back, agent, kind="ending")), actor=agent)
-    assert last_day(again) == datetime.date(2046, 12, 21)
+    assert last_day(again) == datetime.date(2046, 12, 22)
 
 
 def test_without_rules_no_membership_ends(agent, hanako, monkeypatch):

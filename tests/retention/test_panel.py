@@ -68,7 +68,7 @@ def test_a_corrected_value_has_its_own_last_day(agent, hanako):
     wish = ask_correction(case, item="contact.email", row=mail.pk, text="hanako@example.net", actor=agent)
     apply_correction(wish, actor=agent)
     contact = rows(hanako)[Category.CONTACT, None]
-    until = timezone.localdate() + datetime.timedelta(days=29)
+    until = timezone.localdate() + datetime.timedelta(days=30)
     assert (contact.state, contact.kept_until) == ("use", None)
     assert (contact.earlier, contact.earlier_until) == (1, until)
 

@@ -28,6 +28,8 @@ from tests.databases import become
 from tests.faults.killing import nobody_purges
 from tests.retention.conftest import approved, decided_long_ago, ended, verify
 
+pytestmark = pytest.mark.races
+
 # From before the lock to after the end.
 MOMENTS = (
     Point.BEGUN,

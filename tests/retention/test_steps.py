@@ -107,8 +107,8 @@ def test_a_call_that_ends_a_membership(client, agent, hanako, shown_to, press):
         "the purpose is achieved",
         "tax law of Japan",
         "fiscal year 2025",
-        days(29),
-        f"Until {days(29)} the member can come back",
+        days(30),
+        f"Until {days(30)} the member can come back",
         "That cannot be undone.",
     ):
         assert said in asked[2]
@@ -129,7 +129,7 @@ def test_a_call_that_ends_a_membership(client, agent, hanako, shown_to, press):
     assert fact[1] == "is-done"
     assert "The membership ended" in fact[2]
     assert "use, provision to others, advertising" in fact[2]
-    assert f"The member can come back until {days(29)}." in fact[2]
+    assert f"The member can come back until {days(30)}." in fact[2]
     assert "<button" not in fact[2]
     told = step(after, "tell")
     assert told[1] == "is-now"
@@ -242,7 +242,7 @@ def test_a_correction_case_of_a_former_member_keeps_working(agent, ended, shown_
 def test_a_call_that_brings_a_membership_back(agent, ended, coming_back, shown_to, press):
     asked = step(shown_to(agent, coming_back), "return")
     assert asked[1] == "is-now"
-    assert f"Coming back must be asked for by {days(29)}; this was asked for on {days(0)}." in asked[2]
+    assert f"Coming back must be asked for by {days(30)}; this was asked for on {days(0)}." in asked[2]
     assert press(agent, coming_back, "return", "return").status_code == 302
     ended.refresh_from_db()
     assert ended.state == Member.State.ACTIVE
@@ -262,9 +262,9 @@ def test_the_case_that_ended_it_says_that_the_member_has_come_back(agent, ending
 
 
 def test_when_the_days_are_over_the_page_says_why_not(agent, ended, shown_to, press, time_machine):
-    last = days(29)
+    last = days(30)
     # Later than the database's own clock, by which grants expire.
-    time_machine.move_to(timezone.now() + datetime.timedelta(days=30))
+    time_machine.move_to(timezone.now() + datetime.timedelta(days=31))
     case = factories.identify(factories.case(ended, agent, kind="return"))
     shown = step(shown_to(agent, case), "return")[2]
     assert f"coming back was possible until {last}. This was asked for on {days(0)}." in shown

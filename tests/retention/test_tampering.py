@@ -243,7 +243,7 @@ def test_an_earlier_copy_of_the_console_opens_nothing_that_was_destroyed(committ
     from django.conf import settings
     from django.db import connections
 
-    from tests.databases import clone, drop, point_at
+    from tests.databases import clone, clones_are_meant, drop, point_at
 
     gone, stays = ended(factories.member()), factories.member()
     plan = approved()
@@ -252,6 +252,7 @@ def test_an_earlier_copy_of_the_console_opens_nothing_that_was_destroyed(committ
     clone(now["default"], earlier)
     try:
         run(plan)
+        clones_are_meant(earlier, now["vault"])
         point_at({"default": earlier})
         assert CertificateLine.objects.count() == 0
         old = Member.objects.get(pk=gone.pk)
@@ -275,7 +276,7 @@ def test_a_run_over_a_restored_console_finishes_what_the_vault_has_done(committe
     from django.conf import settings
     from django.db import connections
 
-    from tests.databases import clone, drop, point_at
+    from tests.databases import clone, clones_are_meant, drop, point_at
 
     member = ended(factories.member())
     plan = approved()
@@ -284,6 +285,7 @@ def test_a_run_over_a_restored_console_finishes_what_the_vault_has_done(committe
     clone(now, earlier)
     try:
         run(plan)
+        clones_are_meant(earlier, settings.DATABASES["vault"]["NAME"])
         point_at({"default": earlier})
         outcome = run(plan)
         assert (outcome.destroyed, outcome.parked) == (plan.line_count, 0)

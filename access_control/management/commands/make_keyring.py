@@ -16,6 +16,7 @@ from access_control.vault.keyring import PUT_BACK
 class Command(ConsoleCommand):
     """Makes the keyring file, mode 600. An existing file is never touched."""
 
+    while_restored = True
     help = "Make the keyring file of a new installation (mode 600). Refuses when it exists, or the vault holds keys."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:

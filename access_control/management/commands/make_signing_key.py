@@ -13,6 +13,7 @@ from access_control.management.console import REFUSED, ConsoleCommand
 class Command(ConsoleCommand):
     """Makes the signing key, mode 600. An existing file is never touched."""
 
+    while_restored = True
     help = "Make the key that signs certificates (mode 600). Refuses when it exists."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:

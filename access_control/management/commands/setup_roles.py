@@ -21,6 +21,7 @@ class Command(ConsoleCommand):
     Runs as the owner, which needs CREATEROLE for the first run. Privileges are laid by ``migrate``.
     """
 
+    while_restored = True
     help = "Make or mend the database roles app, purger and reader, with the passwords in their URLs."
 
     def add_arguments(self, parser: CommandParser) -> None:

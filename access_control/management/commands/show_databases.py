@@ -11,6 +11,7 @@ from access_control.vault.roles import ROLES
 class Command(ConsoleCommand):
     """Prints the URL of each database and role of the embedded server, passwords included."""
 
+    while_restored = True
     help = "Print the URL of each database and role of the embedded server (which holds demo data only)."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:

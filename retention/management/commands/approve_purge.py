@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand
 from retention.management.progress import find_plan
 from retention.services.planning import NotApprovable, SamePerson, approve_plan
+from retention.waiting import overlaps_of
 
 
 class Command(ConsoleCommand):
@@ -24,6 +26,7 @@ class Command(ConsoleCommand):
         """Approve, print one summary."""
         found = find_plan(plan)
         actor = self.actor(username, "retention.approve_plan")
+        overlaps = overlaps_of(found, timezone.now())
         try:
             approve_plan(found, actor=actor)
         except SamePerson:
@@ -41,6 +44,12 @@ class Command(ConsoleCommand):
             "expires_at": found.approval.expires_at,
             "due": found.line_count,
             "hash": bytes(found.payload_hash).hex(),
+            "listed_twice": {one.reference: one.items for one in overlaps},
         }
         text = f"Plan {found.reference} is approved: {found.line_count:,} items. Next: run_purge {found.reference}."
+        for one in overlaps:
+            text += (
+                f"\nApproved plan {one.reference} lists {one.items:,} of the same items. Whichever runs first destroys"
+                " them; the other says so."
+            )
         self.answer(summary, text, as_json=json)

@@ -14,6 +14,7 @@ from retention.services.rules import NoRules
 class Command(ConsoleCommand):
     """Counts by reason. Exit status 0 also when something is left: every reason may be a good one."""
 
+    while_restored = True
     help = "Show what is past its retention rule and still there, by reason, with the oldest date."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
@@ -43,8 +44,8 @@ class Command(ConsoleCommand):
             lines = []
             for row in found:
                 lines.append(
-                    f"{row.items:>8,} items of {row.persons:,} persons, oldest due {row.oldest}"
-                    f" ({row.age(today):,} days ago): {row.label}"
+                    f"{row.items:>8,} items of {row.persons:,} persons, the oldest kept until {row.kept_until},"
+                    f" due for {row.age(today):,} days: {row.label}"
                 )
                 lines += [f"{count:>12,} because {why}" for why, count in parked_in_words(row)]
         total = sum(row.items for row in found)

@@ -13,6 +13,7 @@ from retention.board import board
 class Command(ConsoleCommand):
     """Computes every control now. Exit status 1 when a sentence is not kept or cannot be computed."""
 
+    while_restored = True
     help = "Show, sentence by sentence, whether the published policy is being kept."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:

@@ -17,6 +17,7 @@ SUBJECTS = ("destructions",)
 class Command(ConsoleCommand):
     """Writes the whole file or none. Exit status 0 also for a month in which nothing happened."""
 
+    while_restored = True
     help = "Write the report of a month's destructions: a paper (html), or every line (csv). It names nobody."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -8,20 +8,28 @@ from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand
 from access_control.signing import SigningKeyError
+from access_control.vault import store
 from access_control.vault.errors import CeilingReached
 from retention.journal import JournalError
 from retention.management.progress import find_plan, progress_bar
 from retention.models import Plan
 from retention.services.planning import FutureDay
 from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, run_plan
+from retention.showing import state_of
+from retention.waiting import queue
+from retention.words import PlanState
 
 
-def next_plan() -> Plan | None:
-    """The plan to run when none is named: one that was begun and not finished, else the oldest that is approved."""
-    plans = Plan.objects.select_related("approval", "rules").order_by("made_at")
-    begun = plans.filter(run__isnull=False, run__finished_at=None).first()
-    approved = plans.filter(run=None, approval__approved_at__isnull=False, approval__expires_at__gt=timezone.now())
-    return begun or approved.first()
+class Stopped(CommandError):
+    """The run of a plan could not be carried to its end; ``why`` is a code."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message, returncode=REFUSED)
+        self.why = why
+
+
+# What stands in the way of one plan alone: without PLAN, the next one is taken.
+_OF_THE_PLAN = frozenset({"journal", "not_approved"})
 
 
 class Command(ConsoleCommand):
@@ -37,26 +45,50 @@ class Command(ConsoleCommand):
         )
 
     def handle(self, *args: Any, plan: str | None, json: bool, **options: Any) -> None:
-        """Run it."""
-        found = find_plan(plan) if plan else next_plan()
-        if found is None:
-            nothing = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
-            self.answer(nothing, "No approved plan waits.", as_json=json)
-            return
-        outcome = self._run(found)
-        summary = {
-            "plan": found.reference,
-            "destroyed": outcome.destroyed,
-            "parked": outcome.parked,
-            "seconds": round(outcome.seconds, 3),
-        }
-        text = (
-            f"Plan {found.reference}: {outcome.destroyed:,} items destroyed, {outcome.parked:,} parked,"
-            f" {outcome.seconds:.1f} s. Next: verify_purge {found.reference}."
-        )
-        self.answer(summary, text, as_json=json)
-        if outcome.parked:
+        """Run it, or the first that can be run. What stayed of members' numbers goes when its time is over."""
+        store.forget_tombstones()
+        passed_over: list[dict[str, str]] = []
+        if plan:
+            outcome: Outcome | None = self._run(find_plan(plan))
+        else:
+            outcome = self._run_next(passed_over)
+        faults = any(one["why"] == "journal" for one in passed_over)
+        lines = [f"Passed over: plan {one['plan']}, {_WHY[one['why']]}." for one in passed_over]
+        if outcome is None:
+            summary: dict[str, Any] = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
+            lines.append("No approved plan waits.")
+        else:
+            summary = {
+                "plan": outcome.plan.reference,
+                "destroyed": outcome.destroyed,
+                "parked": outcome.parked,
+                "ended_elsewhere": outcome.ended_elsewhere,
+                "seconds": round(outcome.seconds, 3),
+            }
+            lines.append(_text(outcome))
+        if passed_over:
+            summary["passed_over"] = passed_over
+        self.answer(summary, "\n".join(lines), as_json=json)
+        if faults or (outcome is not None and outcome.parked):
             sys.exit(REFUSED)
+
+    def _run_next(self, passed_over: list[dict[str, str]]) -> Outcome | None:
+        """Runs that were given up are certified first; then one plan is run. Adds to ``passed_over``."""
+        waiting = queue(timezone.now())
+        passed_over += [{"plan": one.reference, "why": state_of(one).value} for one in waiting.passed_over]
+        for plan in waiting.next:
+            try:
+                outcome = self._run(plan)
+            except Stopped as stopped:
+                if stopped.why not in _OF_THE_PLAN:
+                    raise
+                self.stderr.write(str(stopped))
+                passed_over.append({"plan": plan.reference, "why": stopped.why})
+                continue
+            if state_of(plan) != PlanState.GIVEN_UP:
+                return outcome
+            passed_over.append({"plan": plan.reference, "why": PlanState.GIVEN_UP.value})
+        return None
 
     def _run(self, plan: Plan) -> Outcome:
         name = plan.reference
@@ -64,21 +96,49 @@ class Command(ConsoleCommand):
             with progress_bar("destroy", plan.line_count) as advance:
                 return run_plan(plan, progress=advance)
         except AlreadyRunning:
+            why = "running"
             said = "Another run is under way; two never destroy at once. Its plan's page shows how far it is."
         except NotApprovable:
+            why = "not_approved"
             said = (
                 f"Plan {name} has no approval that stands: nobody gave it, it expired, or somebody who asked or agreed"
                 " has left or moved. Approve it (approve_purge), or make a new plan."
             )
         except FutureDay:
+            why = "future"
             said = f"Plan {name} is for a day that has not come."
         except CeilingReached:
+            why = "ceiling"
             said = "The vault's ceiling of destructions for this hour is reached. Run it again in an hour; it goes on."
         except Unfinished as error:
+            why = "unfinished"
             said = (
                 f"The keys of {len(error.lines)} items of plan {name} are destroyed, but their rows could not be"
                 f" emptied ({error}). Mend the cause and run it again; it goes on."
             )
-        except (SigningKeyError, JournalError) as error:
-            said = f"Nothing more was destroyed. {error}"
-        raise CommandError(said, returncode=REFUSED)
+        except SigningKeyError as error:
+            why, said = "signing_key", f"Nothing more was destroyed. {error}"
+        except JournalError as error:
+            why, said = "journal", f"Nothing more was destroyed. {error}"
+        raise Stopped(said, why)
+
+
+# Why a plan was passed over, in words.
+_WHY = {
+    "expired": "whose approval has expired",
+    "void": "because somebody who asked for it or agreed has left or moved",
+    "withdrawn": "which was withdrawn",
+    "given_up": "whose run was given up; what it had destroyed is certified now",
+    "journal": "whose journal is lost or broken",
+    "not_approved": "whose approval ended at this moment",
+}
+
+
+def _text(outcome: Outcome) -> str:
+    elsewhere = ""
+    if outcome.ended_elsewhere:
+        elsewhere = f" {outcome.ended_elsewhere:,} destroyed before under another certificate,"
+    return (
+        f"Plan {outcome.plan.reference}: {outcome.destroyed:,} items destroyed, {outcome.parked:,} parked,"
+        f"{elsewhere} {outcome.seconds:.1f} s. Next: verify_purge {outcome.plan.reference}."
+    )

@@ -15,6 +15,7 @@ from retention.services.verifying import verify_plan
 class Command(ConsoleCommand):
     """Looks at every line of the plan. Exit status 1 when something does not hold."""
 
+    while_restored = True
     help = "Check a finished run against the vault, the rows, the journal and the certificate."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -12,7 +12,7 @@ from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.ring import add_keys, keys_for, new_ring
 from access_control.vault.seal import KeyRef
-from tests.databases import ALIASES, become, clone, drop, point_at
+from tests.databases import ALIASES, become, clone, clones_are_meant, drop, point_at
 
 PLAN = b"\x0a" * 32
 
@@ -23,6 +23,7 @@ def copies_of(originals):
     names = {alias: f"clone_{uuid.uuid4().hex[:12]}" for alias in originals}
     for alias, original in originals.items():
         clone(original, names[alias])
+    clones_are_meant(names.get("default", settings.DATABASES["default"]["NAME"]), names["vault"])
     try:
         yield names
     finally:

@@ -281,7 +281,7 @@ def test_other_queries_with_sealed_columns_still_work(hanako, agent):
 # In: never plaintext
 
 
-@pytest.mark.parametrize("plain", [NAME, "", 1, True, ["x"], memoryview(b"x"), bytearray(b"x")], ids=repr)
+@pytest.mark.parametrize("plain", [NAME, "", 1, True, ["x"], memoryview(b"x"), bytearray(b"x")], ids=type)
 def test_plaintext_is_refused_on_every_path_to_the_database(hanako, email, changing, plain):
     def addressee():
         return Addressee(member=hanako, name=plain)

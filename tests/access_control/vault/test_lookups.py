@@ -9,10 +9,11 @@ import struct
 import pytest
 
 from access_control.vault import keyring
-from access_control.vault.lookups import NORMAL_FORM_VERSION, LookupField, hashing, mac
+from access_control.vault.lookups import NORMAL_FORM_VERSION, VERSIONS, LookupField, hashing, mac
 
 KEY = bytes(range(64, 96))
 
+# Of normal-form version 1.
 KNOWN = [
     (1, "M0000001", "", "3e86c299039820eab6945c1c562d06454a7ba55f8396a37d6112f9914e26c0ac"),
     (2, "hanako", "", "53f7f831baa459cd535f66ef46cb7af34b9a359097e79f0aad7792be39d35b5a"),
@@ -32,7 +33,11 @@ def known_key(monkeypatch):
 
 @pytest.mark.parametrize(("field", "normal", "second", "frozen"), KNOWN)
 def test_the_bytes_of_a_lookup_never_change(known_key, field, normal, second, frozen):
-    assert mac(LookupField(field), normal, second).hex() == frozen
+    assert hashing(1)(LookupField(field), normal, second).hex() == frozen
+    # Version 2 is laid out alike, and no lookup of one version is one of another.
+    text = normal.encode() + (b"\x00" + second.encode() if second else b"")
+    newest = hmac.new(KEY, struct.pack(">BB", field, 2) + text, hashlib.sha256).hexdigest()
+    assert mac(LookupField(field), normal, second).hex() == newest != frozen
 
 
 @pytest.mark.parametrize(("field", "normal", "second", "frozen"), KNOWN)
@@ -45,7 +50,7 @@ def test_a_batch_reads_the_keyring_once_and_hashes_alike(monkeypatch):
     read = []
     ring = keyring.Keyring({1: bytes(32)}, 1, KEY)
     monkeypatch.setattr("access_control.vault.lookups.keyring", lambda: read.append(1) or ring)
-    of_the_batch = hashing()
+    of_the_batch = hashing(1)
     assert [of_the_batch(LookupField(field), normal, second).hex() for field, normal, second, _ in KNOWN] == [
         frozen for *_, frozen in KNOWN
     ]
@@ -53,7 +58,7 @@ def test_a_batch_reads_the_keyring_once_and_hashes_alike(monkeypatch):
 
 
 def test_the_numbers_of_the_fields_never_change():
-    assert NORMAL_FORM_VERSION == 1
+    assert (NORMAL_FORM_VERSION, VERSIONS) == (2, (2, 1))
     assert {field.name: field.value for field in LookupField} == {
         "MEMBER_NUMBER": 1,
         "LOGIN_ID": 2,

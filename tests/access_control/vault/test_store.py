@@ -13,7 +13,7 @@ from django.utils import timezone
 from access_control.ids import new_id
 from access_control.vault import sql, store
 from access_control.vault.categories import Category
-from access_control.vault.errors import CeilingReached, FenceStands
+from access_control.vault.errors import CeilingReached, FenceStands, KeyringError
 from access_control.vault.lookups import NORMAL_FORM_VERSION, LookupField
 from access_control.vault.seal import KEY_BYTES, NONCE_BYTES, TAG_BYTES, KeyRef
 from access_control.vault.store import Lookup
@@ -83,6 +83,90 @@ def test_the_whole_range_of_generations_is_kept(opened):
     refs = {KeyRef(new_id(), Category.CORRESPONDENCE, generation) for generation in (0, 1, 2**62, 2**63 - 1)}
     assert stored(*refs) == refs
     assert {key.ref for key in store.fetch([ref.subject for ref in refs], [6], event=new_id())} == refs
+
+
+NO_GENERATION, UNNAMED = "CV010", "CV005"
+
+
+def code_of(refused):
+    return refused.value.__cause__.sqlstate
+
+
+@pytest.mark.parametrize(
+    ("category", "generation"),
+    [
+        *((category, generation) for category in (1, 2, 3, 4, 5) for generation in (11, 1_000, 2**62, 2**63 - 1)),
+        *((7, generation) for generation in (2201, 20_250, 2**63 - 1)),
+    ],
+)
+def test_no_generation_blocks_those_after_it(category, generation):
+    """Number 15: a counter stays near its newest, and a year is a year."""
+    with pytest.raises(DatabaseError) as refused, transaction.atomic("vault"):
+        stored(KeyRef(new_id(), category, generation))
+    assert code_of(refused) == NO_GENERATION
+
+
+def test_a_generation_stays_near_the_newest_also_when_that_is_destroyed(committed, keep, destroy):
+    """Number 15: and not near one that is made in the same call."""
+    newest = keep(KeyRef(new_id(), IDENTITY, 9))
+    destroy(newest)
+    with pytest.raises(DatabaseError):
+        stored(*(KeyRef(newest.subject, IDENTITY, generation) for generation in (19, 29)))
+    assert stored(KeyRef(newest.subject, IDENTITY, 19))
+    assert stored(KeyRef(newest.subject, IDENTITY, 19)) == set()
+
+
+@pytest.mark.parametrize("under", [0, 2, 99, -1])
+def test_no_key_is_made_under_a_keyring_that_nobody_announced(ref, under):
+    """Number 15: nobody could open it. The lookup key (0) wraps nothing."""
+    with pytest.raises(KeyringError), transaction.atomic("vault"):
+        store.create([(KeyRef(new_id(), IDENTITY, 1), wrapped())], keyring_id=under)
+
+
+RESTS_ON = {1: (1, None), 2: (1, None), 3: (2, None), 4: (2, None), 5: (1, 5), 6: (1, 3), 7: (1, 2)}
+
+
+@pytest.mark.parametrize("field", LookupField)
+def test_the_vault_knows_what_a_lookup_rests_on(committed, raw, field):
+    """Number 15: whatever the caller says."""
+    entered = Lookup(field, some_mac(), new_id(), 7, 4)
+    store.add_lookups([entered], version=VERSION)
+    statement = "SELECT category, joined FROM vault_lookup WHERE mac = %s"
+    assert raw("owner", statement, entered.mac) == [RESTS_ON[field]]
+
+
+@pytest.mark.parametrize("believed", Category.values)
+@pytest.mark.parametrize("field", LookupField)
+def test_nobody_destroyed_is_given_a_lookup_under_another_category(committed, keep, destroy, field, believed):
+    """Number 15: not by the books that the law keeps, and not by what the destroyed one never had."""
+    identity = KeyRef(new_id(), IDENTITY, 1)
+    keep(identity, KeyRef(identity.subject, Category.STATUTORY, 2025))
+    destroy(identity)
+    late = Lookup(field, some_mac(), identity.subject, believed, believed)
+    with pytest.raises(FenceStands):
+        store.add_lookups([late], version=VERSION)
+    if field in {NUMBER, LookupField.LOGIN_ID}:
+        with pytest.raises(FenceStands):
+            store.claim([late], version=VERSION)
+    assert found(late) == []
+
+
+def test_whose_identity_is_destroyed_is_found_by_nothing(committed, keep, destroy):
+    """Number 15: also while another category lives."""
+    identity = KeyRef(new_id(), IDENTITY, 1)
+    keep(identity, KeyRef(identity.subject, CONTACT, 1))
+    mail = lookup(identity.subject)
+    store.add_lookups([mail], version=VERSION)
+    destroy(identity)
+    assert found(mail) == []
+
+
+@pytest.mark.parametrize("field", set(LookupField) - {NUMBER, LookupField.LOGIN_ID})
+def test_what_may_be_shared_is_not_claimed(field):
+    """Number 15: a claim tells the owner, without the limit of a search."""
+    with pytest.raises(DatabaseError) as refused, transaction.atomic("vault"):
+        store.claim([Lookup(field, some_mac(), new_id(), CONTACT)], version=VERSION)
+    assert code_of(refused) == UNNAMED
 
 
 @pytest.mark.parametrize(
@@ -223,6 +307,109 @@ def test_an_hour_later_the_ceiling_is_free_again(alone, ref, raw, as_role):
     raw("owner", record, "59 minutes", new_id())
     with pytest.raises(CeilingReached):
         store.fetch([ref.subject], [IDENTITY], event=new_id())
+
+
+def test_two_fetches_at_once_do_not_both_pass_the_ceiling(alone, ref, as_role, aside):
+    """Number 15: the second waits until what the first spent can be seen."""
+    owner_sets(as_role, fetches_per_hour=1)
+    fetch = f"SELECT * FROM vault_fetch(ARRAY['{ref.subject}']::uuid[], '{{1}}'::smallint[], gen_random_uuid())"
+    with as_role("app", "vault") as first:
+        first.execute("BEGIN")
+        first.execute(fetch)
+        second = aside(lambda: store.fetch([ref.subject], [IDENTITY], event=new_id()))
+        waited = waits(second)
+        first.execute("COMMIT")
+    with pytest.raises(CeilingReached):
+        second.result(timeout=10)
+    assert waited
+
+
+def test_two_destructions_at_once_do_not_both_pass_the_ceiling(alone, ref, keep, as_role, aside):
+    """Number 15: likewise."""
+    other = keep(KeyRef(new_id(), IDENTITY, 1))
+    owner_sets(as_role, destructions_per_hour=1)
+
+    def destroy_other():
+        with as_role("purger", "vault") as purger:
+            purger.execute(DESTROY, [[other.subject], [new_id()], PLAN])
+
+    with as_role("purger", "vault") as purger:
+        purger.execute("BEGIN")
+        purger.execute(DESTROY, [[ref.subject], [new_id()], PLAN])
+        second = aside(destroy_other)
+        waited = waits(second)
+        purger.execute("COMMIT")
+    with pytest.raises(psycopg.Error) as reached:
+        second.result(timeout=10)
+    assert reached.value.sqlstate == "CV002"
+    assert waited
+    assert store.status([other.subject])[0].alive
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_old_picture_of_the_hour_is_not_added_up(alone, ref, as_role, level):
+    """Number 15: in such a transaction, what others spent meanwhile could not be seen."""
+    fetch = f"SELECT * FROM vault_fetch(ARRAY['{ref.subject}']::uuid[], '{{1}}'::smallint[], gen_random_uuid())"
+    with as_role("app", "vault") as app:
+        app.execute(f"BEGIN ISOLATION LEVEL {level}")
+        with pytest.raises(psycopg.Error) as refused:
+            app.execute(fetch)
+    assert refused.value.sqlstate == UNNAMED
+
+
+# Who may call what
+
+
+MAY = {
+    "app": "vault_installation vault_holds_keys vault_keyring_is_another vault_fetch vault_create vault_freeze"
+    " vault_status vault_left vault_destroyed_by_plan vault_claim vault_lookups_add vault_lookups_remove vault_find"
+    " vault_owners vault_fetch_records",
+    "purger": "vault_installation vault_destroy vault_status vault_left vault_subjects_with_more vault_fences",
+    "reader": "vault_installation vault_status vault_left vault_fences vault_destroyed_by_plan vault_stray_lookups"
+    " vault_fetch_records",
+}
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_each_role_may_call_these_functions_and_no_other(raw, role):
+    """Number 31: written down a second time, so that a function given to a role by mistake is noticed."""
+    name = connections["vault"].settings_dict["USER"].replace("_app", f"_{role}")
+    callable_by = raw(
+        "owner",
+        "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE %s"
+        " AND has_function_privilege(%s::name, p.oid, 'EXECUTE')",
+        "vault\\_%",
+        name,
+    )
+    assert {one for (one,) in callable_by} == set(MAY[role].split())
+
+
+def test_the_reader_fetches_no_key_and_the_app_reads_no_fence(ref, raw):
+    """Number 31."""
+    for role, call in (
+        ("reader", "SELECT vault_fetch(ARRAY[%s]::uuid[], '{1}'::smallint[], gen_random_uuid())"),
+        ("app", "SELECT vault_fences(ARRAY[%s]::uuid[])"),
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            raw(role, call, ref.subject)
+
+
+@pytest.mark.parametrize("move", ["subject = gen_random_uuid()", "category = 5", "generation = 7"])
+def test_a_key_is_never_moved(ref, raw, move):
+    """Number 31: to another subject, category or generation, not by the owner either."""
+    with pytest.raises(psycopg.Error) as refused:
+        raw("owner", f"UPDATE vault_key SET {move} WHERE subject = %s", ref.subject)
+    assert refused.value.sqlstate == "CV001"
+
+
+def test_books_that_the_law_keeps_are_nothing_more_of_a_subject(committed, keep, as_purger):
+    """Number 31: else whoever has orders on file would never be destroyed."""
+    ref = keep(KeyRef(new_id(), IDENTITY, 1))
+    other = keep(KeyRef(new_id(), IDENTITY, 1))
+    keep(KeyRef(ref.subject, Category.STATUTORY, 2025), KeyRef(other.subject, CONTACT, 1))
+    with as_purger():
+        assert store.subjects_with_more([ref, other], kept=Category.STATUTORY) == {other.subject}
+        assert store.subjects_with_more([ref], kept=Category.PAYMENT) == {ref.subject}
 
 
 # Fences
@@ -590,7 +777,7 @@ def test_keys_and_lookups_stand_in_no_statement(raw):
 
 def test_functions_are_laid_with_their_privileges_or_not_at_all(alone, raw, monkeypatch):
     """PostgreSQL lets everybody call a new function, so one laid without its privileges is open to every role."""
-    raw("owner", "DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea)")
+    raw("owner", "DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid)")
     monkeypatch.setattr(sql, "privileges", lambda: "GRANT SELECT ON vault_key TO nobody_of_this_name")
     become("owner")
     try:

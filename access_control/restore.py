@@ -1,0 +1,236 @@
+"""The restore guard: whether a database was restored from a backup, and what is refused as long as it was.
+
+What can go wrong, and why here it cannot: a console that was restored from a backup has forgotten holds, departures and
+spent approvals, and would destroy what is held. So the vault remembers what a restore of the console cannot take back:
+which database it serves, the newest ledger event that was committed there (told with every fetch, freeze and
+destruction, after every change by page or command, and every few seconds while the console is used), and the plans in
+whose name it destroyed. The journal of runs remembers the same. While the console holds less than they do, every page
+answers 503 and every command that changes anything refuses, until two persons accept the loss (``accept_restore``).
+
+One act that is rolled back is no sign: only events that were committed before are ever told. A console that is *ahead*
+of the vault is the other case: the vault was restored, and keys are back that were destroyed.
+"""
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.db import connection, connections, models
+from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy as _
+
+from access_control.vault import store
+from access_control.vault.store import DatabaseIdentity, Remembered, Testimony
+
+# How old the vault's newest mark may grow while the console is used.
+TOLD_EVERY = datetime.timedelta(seconds=10)
+
+
+class Sign(models.TextChoices):
+    """What tells that a database was restored or moved. Those in ``OF_THE_VAULT`` are about the vault."""
+
+    LEDGER_SHORT = "ledger_short", _("the vault was told of ledger events that the console does not hold")
+    ANOTHER_EVENT = "another_event", _("the console holds another event under a sequence that the vault was told")
+    APPROVAL_UNSPENT = (
+        "approval_unspent",
+        _("the vault destroyed in the name of an approval that the console does not know, or holds as not used"),
+    )
+    JOURNAL_AHEAD = "journal_ahead", _("the journal of a run names ledger events that the console does not hold")
+    CONSOLE_MOVED = "console_moved", _("the console is another database, server or timeline than the vault noted")
+    EPOCH_BEHIND = "epoch_behind", _("the vault noted a later restore of the console than the console itself")
+    VAULT_MOVED = "vault_moved", _("the vault is another database, server or timeline than the console noted")
+    VAULT_FORGOT = "vault_forgot", _("the vault destroyed fewer keys than certificates and journals say")
+
+
+OF_THE_VAULT = frozenset({Sign.VAULT_MOVED, Sign.VAULT_FORGOT})
+
+
+class DatabaseRestored(Exception):
+    """A database was restored from a backup, or moved, and nobody has accepted that yet. Carries the signs."""
+
+    def __init__(self, signs: Sequence[Sign]) -> None:
+        super().__init__(sentence(signs))
+        self.signs = tuple(signs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Console:
+    """What the console is and holds, as far as the guard asks."""
+
+    identity: DatabaseIdentity
+    newest: int
+    # The event under the sequence that the vault was told last, and whether the plan it destroyed last was approved
+    # here and the approval spent.
+    told_event: uuid.UUID | None
+    plan_known: bool
+    # The newest event that is certainly committed: what the vault may be told.
+    committed: int
+    vault: DatabaseIdentity | None
+
+
+# Further witnesses, slower to ask: higher apps hand them in (config.console).
+WITNESSES: tuple[Callable[[Console], list[Sign]], ...] = ()
+
+_IDENTITY = """
+  (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+  (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),
+  (SELECT restore_epoch FROM access_control_installation)"""
+
+# Visible, and not of the transaction under way: so it is committed, and no rollback takes it back.
+_TESTIMONY = f"""
+SELECT {_IDENTITY}, e.sequence, e.id
+  FROM (SELECT 1) AS once LEFT JOIN LATERAL (
+       SELECT sequence, id FROM access_control_ledgerevent
+        WHERE xid IS DISTINCT FROM pg_current_xact_id_if_assigned() ORDER BY sequence DESC LIMIT 1) e ON true
+"""
+
+_CONSOLE = f"""
+SELECT {_IDENTITY},
+  coalesce((SELECT max(sequence) FROM access_control_ledgerevent), 0),
+  (SELECT id FROM access_control_ledgerevent WHERE sequence = %(sequence)s),
+  %(plan)s::bytea IS NULL OR EXISTS (
+    SELECT FROM access_control_approval WHERE payload_hash = %(plan)s AND used_at IS NOT NULL),
+  coalesce((SELECT sequence FROM access_control_ledgerevent
+             WHERE xid IS DISTINCT FROM pg_current_xact_id_if_assigned() ORDER BY sequence DESC LIMIT 1), 0),
+  v.database, v.system, v.timeline, v.restore_epoch
+  FROM (SELECT 1) AS once LEFT JOIN LATERAL (
+       SELECT * FROM access_control_vaultidentity ORDER BY id DESC LIMIT 1) v ON true
+"""
+
+
+def testimony() -> Testimony:
+    """Which database the console is, and the newest event of its ledger that is certainly committed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TESTIMONY)
+        row = cursor.fetchone()
+    return Testimony(DatabaseIdentity(*row[:4]), *row[4:])
+
+
+def console_beside(vault: Remembered) -> Console:
+    """What the console is and holds, asked with what the vault remembers: one short query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CONSOLE, {"sequence": vault.sequence, "plan": vault.destroyed_plan})
+        row = cursor.fetchone()
+    noted = None if row[8] is None else DatabaseIdentity(*row[8:])
+    return Console(DatabaseIdentity(*row[:4]), row[4], row[5], row[6], row[7], noted)
+
+
+def compare(vault: Remembered, console: Console) -> list[Sign]:
+    """The signs that the two databases themselves give."""
+    signs = []
+    if vault.console is not None:
+        if vault.console[:3] != console.identity[:3]:
+            signs.append(Sign.CONSOLE_MOVED)
+        if vault.console.restore_epoch > console.identity.restore_epoch:
+            signs.append(Sign.EPOCH_BEHIND)
+        elif vault.console.restore_epoch < console.identity.restore_epoch:
+            signs.append(Sign.VAULT_FORGOT)
+    if vault.sequence is not None:
+        if vault.sequence > console.newest:
+            signs.append(Sign.LEDGER_SHORT)
+        elif vault.event != console.told_event:
+            signs.append(Sign.ANOTHER_EVENT)
+    if not console.plan_known:
+        signs.append(Sign.APPROVAL_UNSPENT)
+    if console.vault is not None and console.vault != vault.itself:
+        signs.append(Sign.VAULT_MOVED)
+    return signs
+
+
+def look() -> list[Sign]:
+    """Every sign, from both databases and from the witnesses; none: nothing was restored."""
+    vault = store.remembered()
+    console = console_beside(vault)
+    found = compare(vault, console)
+    for witness in WITNESSES:
+        found += witness(console)
+    return _each_once(found)
+
+
+def _each_once(signs: Sequence[Sign]) -> list[Sign]:
+    return [sign for sign in Sign if sign in set(signs)]
+
+
+# Pairs of databases of which every witness has said to this process that nothing was restored.
+_cleared: set[tuple[str, str]] = set()
+
+
+def look_briefly() -> list[Sign]:
+    """The signs, for every request: one short query on each database; the witnesses until they have cleared the pair.
+
+    They are asked again by every command, by the worker every minute and by the board. The vault is told how far the
+    ledger has come when it was not told for a while.
+    """
+    vault = store.remembered()
+    console = console_beside(vault)
+    found = compare(vault, console)
+    pair = (str(connection.settings_dict["NAME"]), str(connections[store.ALIAS].settings_dict["NAME"]))
+    if not found and pair not in _cleared:
+        for witness in WITNESSES:
+            found += witness(console)
+        if not found:
+            _cleared.add(pair)
+    if not found:
+        _tell_now_and_then(vault, console)
+    return _each_once(found)
+
+
+def _tell_now_and_then(vault: Remembered, console: Console) -> None:
+    if vault.console is None or (vault.sequence or 0) >= console.committed:
+        return
+    if vault.told_at is None or timezone.now() - vault.told_at >= TOLD_EVERY:
+        store.tell()
+
+
+def refuse_restored() -> None:
+    """Raises DatabaseRestored while a restore is not accepted. Else the vault is told how far the ledger has come."""
+    if signs := look():
+        raise DatabaseRestored(signs)
+    store.tell()
+
+
+def sentence(signs: Sequence[Sign]) -> str:
+    """What was found and what to do, for whoever runs a command."""
+    with translation.override("en"):
+        named = "; ".join(str(sign.label) for sign in signs)
+    if set(signs) <= OF_THE_VAULT:
+        what = "The vault was restored from a backup, or moved: keys that were destroyed may be back."
+        then = "First destroy again what the journals list (docs/operations.md, Restoring)."
+    else:
+        what = "The console was restored from a backup, or moved: it has forgotten what happened since."
+        then = "Holds, departures and spent approvals may be missing (docs/operations.md, Restoring)."
+    return f"{what} Signs: {named}. {then} Until two persons have run accept_restore, this is refused."
+
+
+def note_at_set_up(sender: AppConfig, *, using: str, **_options: Any) -> None:
+    """After migrate of the vault, as its owner: console and vault note each other, unless they have before.
+
+    A restore changes nothing here, whoever migrates: only ``accept_restore`` notes another database.
+    """
+    if using != store.ALIAS or sender.name != "access_control":
+        return
+    with connections[store.ALIAS].cursor() as cursor:
+        cursor.execute("SELECT pg_get_userbyid(relowner) = current_user FROM pg_class WHERE relname = 'vault_key'")
+        row = cursor.fetchone()
+        cursor.execute("SELECT to_regclass('vault_consoleidentity') IS NOT NULL")
+        if not row or not row[0] or not cursor.fetchone()[0]:
+            return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('access_control_vaultidentity') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return
+    vault = store.remembered()
+    if vault.console is None:
+        store.note_console(testimony().identity)
+    note_vault(vault.itself, only_the_first=True)
+
+
+def note_vault(vault: DatabaseIdentity, *, only_the_first: bool = False) -> None:
+    """The console remembers which database its vault is."""
+    from access_control.models import VaultIdentity
+
+    if not (only_the_first and VaultIdentity.objects.exists()):
+        VaultIdentity.objects.create(noted_at=timezone.now(), **vault._asdict())

@@ -1,0 +1,126 @@
+"""Accepting that a database was restored: two persons, a list of what is lost, and nothing that goes on by itself."""
+
+import dataclasses
+import hashlib
+import json
+
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from access_control import policies, restore
+from access_control.codes import Reason
+from access_control.events import Event
+from access_control.ledger import acting
+from access_control.models import AcceptedRestore, Approval, Staff
+from access_control.restore import OF_THE_VAULT, Console, Sign
+from access_control.services import approve, ask_approval, use_approval
+from access_control.vault import store
+from access_control.vault.store import DatabaseIdentity, Remembered
+from retention.journal import newest_marks
+from retention.restores import Loss, losses, revived_keys
+
+APPROVAL_KIND = "restore"
+ACCEPT_LOCK = 0x72657374
+
+
+class NothingRestored(Exception):
+    """No database was restored: there is nothing to accept."""
+
+
+class SamePersonAgain(Exception):
+    """Whoever asked does not agree: another person must."""
+
+
+class KeysAreBack(Exception):
+    """Keys that were destroyed live again; they are destroyed again before anybody opens the console."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(str(count))
+        self.count = count
+
+
+@dataclasses.dataclass(frozen=True)
+class Acceptance:
+    """What was found and what is lost. ``accepted`` is None as long as another person must agree."""
+
+    signs: list[Sign]
+    lost: dict[Loss, int]
+    accepted: AcceptedRestore | None
+
+
+def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
+    """The first person asks; when another one calls, the console opens again, without what is lost.
+
+    Then the restore epoch is higher, both databases are noted as they are, and what was made before the restore carries
+    nothing any more: approvals are void and cannot be spent, every session and grant has ended. Keys that are frozen
+    stay frozen. Raises NothingRestored, SamePersonAgain, KeysAreBack, JournalError, PermissionDenied.
+    """
+    if not policies.can(actor, "access_control.accept_restore"):
+        raise PermissionDenied
+    with acting(actor, reason=reason):
+        with connection.cursor() as cursor:
+            # Two who call at the same moment: one after the other.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ACCEPT_LOCK])
+        vault = store.remembered()
+        console = restore.console_beside(vault)
+        signs = restore.look()
+        if not signs:
+            raise NothingRestored
+        if revived := revived_keys():
+            raise KeysAreBack(revived)
+        lost = losses(console)
+        payload = _payload(vault, console)
+        asked = _asked(payload)
+        if asked is None:
+            ask_approval(APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
+            return Acceptance(signs, lost, None)
+        if asked.requester_id == actor.person_id:
+            raise SamePersonAgain
+        approve(asked, actor=actor, reason=reason)
+        use_approval(asked.pk, kind=APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
+        return Acceptance(signs, lost, _open_again(asked, vault, console, signs=signs, lost=lost, actor=actor))
+
+
+def _payload(vault: Remembered, console: Console) -> bytes:
+    """What both persons agree to: this console beside this vault. Neither changes while the console is closed."""
+    both = [vault.console, vault.sequence, vault.event, vault.itself, console.identity]
+    return hashlib.sha256(json.dumps(both, default=str).encode()).digest()
+
+
+def _asked(payload: bytes) -> Approval | None:
+    open_approvals = Approval.objects.filter(
+        kind=APPROVAL_KIND, payload_hash=payload, approved_at=None, expires_at__gt=timezone.now()
+    )
+    return open_approvals.order_by("requested_at").first()
+
+
+def _open_again(
+    approval: Approval,
+    vault: Remembered,
+    console: Console,
+    *,
+    signs: list[Sign],
+    lost: dict[Loss, int],
+    actor: Staff,
+) -> AcceptedRestore:
+    now = timezone.now()
+    noted = [vault.console.restore_epoch] if vault.console else []
+    epoch = 1 + max(console.identity.restore_epoch, *noted, *(mark.restore_epoch for mark in newest_marks()))
+    accepted = AcceptedRestore.objects.create(
+        approval=approval,
+        accepted_at=now,
+        restore_epoch=epoch,
+        signs=[sign.value for sign in signs],
+        lost={loss.value: count for loss, count in lost.items()},
+    )
+    # Approvals that nobody spent end; those that were spent end with the epoch of the account that gave them.
+    Approval.objects.filter(used_at=None, expires_at__gt=now).update(expires_at=now)
+    Staff.objects.update(epoch=F("epoch") + 1)
+    with acting(actor, reason=Reason.SET_UP) as act:
+        act.record(Event.RESTORE_ACCEPTED, note=approval.pk, count=sum(lost.values()))
+    # The vault last, and before the console commits: after a crash in between the epochs differ, and it stays closed.
+    store.note_console(DatabaseIdentity(*console.identity[:3], epoch), again=bool(OF_THE_VAULT.intersection(signs)))
+    restore.note_vault(store.remembered().itself)
+    return accepted

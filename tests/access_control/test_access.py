@@ -1,0 +1,440 @@
+"""Number 16: nobody gives access alone, and nobody but its owner knows a password."""
+
+import datetime
+import io
+import json
+import re
+import uuid
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from access_control import access_services, policies, services
+from access_control.access_models import AccessRequest, SignInLink
+from access_control.access_services import LinkEnded, OwnRequest, agree, ask_account, ask_hire, ask_link, ask_move
+from access_control.codes import Reason
+from access_control.controls import CONTROLS, measured
+from access_control.ledger import acting
+from access_control.models import Approval, Entity, LedgerEvent, Person, Staff
+from access_control.requests import JsonLines
+from access_control.services import NotApprovable, SecondPersonNeeded, hire, leave, move, open_account
+from tests import factories
+
+NEW = "mado ni kaze 7 hikaru"
+
+
+@pytest.fixture
+def second_administrator():
+    return factories.staff("administrator")
+
+
+def wanted(**fields):
+    values = {
+        "employee_number": "E9001",
+        "display_name": "新人 一郎",
+        "entity": Entity.objects.get(code="jp"),
+        "access_class": "direct",
+        "joined_on": datetime.date(2026, 11, 1),
+        "username": "newcomer",
+        "role": "records",
+    }
+    return values | fields
+
+
+def ask(actor, **fields):
+    values = wanted(**fields)
+    return ask_hire(values.pop("employee_number"), **values, actor=actor)
+
+
+def refused(code, act):
+    """PostgreSQL refuses with this SQLSTATE, and the transaction goes on."""
+    with pytest.raises(DatabaseError) as failure, transaction.atomic():
+        act()
+    assert failure.value.__cause__.sqlstate == code
+
+
+def page_of(request):
+    return reverse("admin:access_control_accessrequest_change", args=[request.pk])
+
+
+def events(person):
+    return list(LedgerEvent.objects.filter(subject=person).order_by("sequence").values_list("event", flat=True))
+
+
+# Alone
+
+
+def test_number_16_an_administrator_alone_makes_no_second_identity(administrator):
+    person = factories.person(access_class="")
+    ours = wanted()
+    with pytest.raises(SecondPersonNeeded):
+        hire(
+            "E9001",
+            **{n: ours[n] for n in ("display_name", "entity", "access_class", "joined_on")},
+            actor=administrator,
+        )
+    with pytest.raises(SecondPersonNeeded):
+        open_account(person, username="mine", role="records", password=NEW, actor=administrator)
+    for more in ({"access_class": "direct"}, {"access_class": "", "role": "officer"}):
+        with pytest.raises(SecondPersonNeeded):
+            move(administrator.person, **more, actor=administrator)
+    assert not Staff.objects.filter(username="mine").exists()
+    # Taking access away needs nobody else.
+    move(administrator.person, access_class="", actor=administrator)
+    assert not policies.may(Staff.objects.get(pk=administrator.pk), "access_control.add_staff")
+
+
+def test_number_16_the_pages_of_an_administrator_alone_give_nothing(client, administrator):
+    client.force_login(administrator)
+    ours = {**wanted(), "entity": "jp", "joined_on": "2026-11-01", "password": NEW}
+    answer = client.post(reverse("admin:access_control_person_add"), ours)
+    assert answer.status_code == 302
+    assert not Person.objects.filter(employee_number="E9001").exists()
+    request = AccessRequest.objects.get()
+    assert answer["Location"] == page_of(request)
+    page = client.get(page_of(request)).content.decode()
+    assert "新人 一郎" in page
+    assert 'value="agree"' not in page
+    assert client.post(page_of(request), {"decision": "agree", "shown": request.digest().hex()}).status_code == 200
+    person = factories.person(access_class="")
+    client.post(
+        reverse("admin:access_control_staff_add"),
+        {"person": person.pk, "username": "mine", "role": "officer", "password": NEW, "usable_password": "true"},
+    )
+    client.post(
+        reverse("admin:access_control_person_move", args=[administrator.person_id]),
+        {"access_class": "privacy", "role": "officer"},
+    )
+    assert not Staff.objects.filter(username__in=["mine", "newcomer"]).exists()
+    assert Staff.objects.get(pk=administrator.pk).role == "administrator"
+    assert not client.login(username="mine", password=NEW)
+
+
+@pytest.mark.parametrize("page", ["password/", "change/password/", "../staff/password/"])
+def test_number_16_no_stock_page_sets_somebody_elses_password(client, administrator, officer, page):
+    client.force_login(administrator)
+    address = reverse("admin:access_control_staff_change", args=[officer.pk])
+    passwords = {"password1": NEW, "password2": NEW, "new_password1": NEW, "new_password2": NEW, "role": "agent"}
+    # The stock "change" page refuses, every other address is none.
+    assert client.post(address, passwords).status_code == 403
+    assert client.post(f"{address.removesuffix('change/')}{page}", passwords).status_code in {302, 403, 404}
+    assert Staff.objects.get(pk=officer.pk).check_password(factories.PASSWORD)
+
+
+def test_number_16_the_database_refuses_what_one_person_gives(administrator, officer):
+    person = factories.person(access_class="")
+    with acting(administrator, reason=Reason.HIRED):
+        people, accounts = Person.objects.filter(pk=person.pk), Staff.objects.filter(pk=officer.pk)
+        new = Staff(username="mine", person=person, role="records", password="!")
+        refused("CA016", lambda: people.update(access_class="direct"))
+        refused("CA016", lambda: Person(**{**_row(person), "access_class": "needed"}).save(force_insert=True))
+        refused("CA016", lambda: new.save(force_insert=True))
+        for change in ({"role": "agent"}, {"username": "other"}, {"person": person}):
+            refused("CA016", lambda change=change: accounts.update(**change))
+        refused("CA017", lambda: accounts.update(password=administrator.password))
+        refused("CA016", lambda: _link(officer))
+        # Ending access is one person's business.
+        accounts.update(is_active=False)
+        refused("CA016", lambda: accounts.update(is_active=True))
+        Person.objects.filter(pk=officer.person_id).update(left_on=timezone.localdate())
+        refused("CA016", lambda: Person.objects.filter(pk=officer.person_id).update(left_on=None))
+
+
+def _row(person):
+    return {
+        "employee_number": "E9002",
+        "display_name": "x",
+        "entity_id": person.entity_id,
+        "joined_on": person.joined_on,
+    }
+
+
+def _link(account, **fields):
+    now = timezone.now()
+    values = {"staff_epoch": account.epoch, "made_at": now, "expires_at": now + datetime.timedelta(hours=1)}
+    return SignInLink.objects.create(account=account, token_hash=b"\x05" * 32, **(values | fields))
+
+
+@pytest.mark.parametrize(
+    ("table", "trigger"),
+    [
+        ("access_control_person", "access_class_needs_two"),
+        ("access_control_person", "access_class_needs_two_again"),
+        ("access_control_staff", "account_needs_two"),
+        ("access_control_staff", "account_needs_two_again"),
+        ("access_control_staff", "password_is_ones_own"),
+        ("access_control_signinlink", "sign_in_link_needs_two"),
+        ("access_control_signinlink", "sign_in_link_is_kept"),
+    ],
+)
+def test_number_16_the_guards_are_installed(table, trigger):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tgenabled FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s", [table, trigger]
+        )
+        assert cursor.fetchone() == ("O",)
+
+
+# Two persons
+
+
+def test_number_16_what_two_persons_agree_on_is_done_once(administrator, officer):
+    request = ask(administrator)
+    assert not Person.objects.filter(employee_number="E9001").exists()
+    given = agree(request, actor=officer)
+    account = Staff.objects.get(username="newcomer")
+    assert given.account == account
+    assert account.person_id == request.person
+    assert account.role == "records"
+    assert not account.has_usable_password()
+    assert account.history.count() == 1
+    assert events(request.person) == ["access:asked", "person:hired", "account:opened", "account:link_made"]
+    with pytest.raises(NotApprovable):
+        agree(request, actor=officer)
+    assert bytes(SignInLink.objects.get().token_hash) not in given.token.encode()
+
+
+@pytest.mark.parametrize("who", ["requester", "subject", "agent", "auditor", "records"])
+def test_number_16_some_persons_do_not_agree(administrator, second_administrator, who):
+    request = ask_move(second_administrator.person, access_class="privacy", role="officer", actor=administrator)
+    known = {"requester": administrator, "subject": second_administrator}
+    with pytest.raises((OwnRequest, PermissionDenied)):
+        agree(request, actor=known.get(who) or factories.staff(who))
+    assert Staff.objects.get(pk=second_administrator.pk).role == "administrator"
+    assert Approval.objects.get().approved_at is None
+
+
+def test_number_16_two_accounts_of_one_person_are_one_person(administrator, officer):
+    request = ask(administrator)
+    with pytest.raises(IntegrityError), transaction.atomic(), acting(None, reason=Reason.HIRED):
+        Staff.objects.create(person=administrator.person, username="again", role="officer", password="!")
+    # Past the service: the constraint is on persons.
+    with pytest.raises(IntegrityError), transaction.atomic(), acting(officer, reason=Reason.HIRED):
+        Approval.objects.filter(pk=request.approval_id).update(
+            approver=administrator.person, approver_epoch=1, approved_at=timezone.now()
+        )
+
+
+def test_number_16_another_administrator_agrees_too(administrator, second_administrator, agent):
+    agree(
+        ask_move(agent.person, access_class="direct", role="supervisor", actor=administrator),
+        actor=second_administrator,
+    )
+    assert Staff.objects.get(pk=agent.pk).role == "supervisor"
+
+
+@pytest.mark.parametrize("who", ["administrator", "officer"])
+def test_number_16_an_approval_of_somebody_who_left_is_none(administrator, officer, who):
+    request = ask(administrator)
+    actor = {"administrator": administrator, "officer": officer}[who]
+    leave(actor.person, on=timezone.localdate(), actor=None)
+    with pytest.raises((NotApprovable, PermissionDenied)):
+        agree(request, actor=officer)
+    assert not Staff.objects.filter(username="newcomer").exists()
+    assert not AccessRequest.objects.waiting().exists() or who == "officer"
+
+
+def test_number_16_an_approval_agrees_to_exactly_what_was_asked(administrator, officer):
+    request = ask(administrator)
+    for column, value in (
+        ("role", "officer"),
+        ("username", "other"),
+        ("access_class", "needed"),
+        ("person", uuid.UUID(int=7)),
+    ):
+        changed = AccessRequest.objects.select_related("approval").get(pk=request.pk)
+        setattr(changed, column, value)
+        with pytest.raises(NotApprovable):
+            agree(changed, actor=officer)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        AccessRequest.objects.filter(pk=request.pk).update(role="officer")
+    assert not Staff.objects.filter(username="newcomer").exists()
+
+
+def test_number_16_a_request_refused_or_out_of_time_gives_nothing(administrator, officer):
+    first, second = ask(administrator), ask(administrator, employee_number="E9002", username="another")
+    access_services.refuse(first, actor=officer)
+    Approval.objects.filter(pk=second.approval_id).update(expires_at=timezone.now() - datetime.timedelta(seconds=1))
+    for request in (first, second):
+        with pytest.raises(NotApprovable):
+            agree(AccessRequest.objects.get(pk=request.pk), actor=officer)
+        with pytest.raises(NotApprovable):
+            access_services.refuse(request, actor=officer)
+    assert not AccessRequest.objects.waiting().exists()
+
+
+def test_number_16_what_cannot_be_done_any_more_is_refused_whole(administrator, officer):
+    request = ask(administrator)
+    with pytest.raises(ValidationError):
+        ask(administrator)
+    open_account(factories.person(), username="newcomer", role="agent", password=factories.PASSWORD, actor=None)
+    with pytest.raises(ValidationError), transaction.atomic():
+        agree(request, actor=officer)
+    assert not Person.objects.filter(employee_number="E9001").exists()
+    assert Approval.objects.get(pk=request.approval_id).approved_at is None
+
+
+def test_number_16_no_old_agreement_and_no_stock_command_gives_anything(committed, monkeypatch):
+    administrator, officer, agent = (factories.staff(role) for role in ("administrator", "officer", "agent"))
+    agree(ask_move(agent.person, access_class="direct", role="supervisor", actor=administrator), actor=officer)
+    with acting(None, reason=Reason.MOVED):
+        Staff.objects.filter(pk=agent.pk).update(role="agent")
+    with acting(officer, reason=Reason.MOVED):
+        refused("CA016", lambda: Staff.objects.filter(pk=agent.pk).update(role="supervisor"))
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": NEW)
+    with pytest.raises(DatabaseError):
+        call_command("changepassword", officer.username)
+    assert Staff.objects.get(pk=officer.pk).check_password(factories.PASSWORD)
+
+
+# Pages
+
+
+def test_number_16_an_approver_sees_everything_before_agreeing(client, administrator, officer):
+    request = ask(administrator)
+    client.force_login(officer)
+    assert page_of(request) in client.get(reverse("admin:access_control_accessrequest_changelist")).content.decode()
+    assert (
+        reverse("admin:access_control_accessrequest_changelist") in client.get(reverse("admin:index")).content.decode()
+    )
+    page = client.get(page_of(request)).content.decode()
+    for fact in ("E9001", "新人 一郎", "newcomer", "2026-11-01", administrator.person.display_name):
+        assert fact in page
+    # A form that was made without reading agrees to nothing.
+    assert client.post(page_of(request), {"decision": "agree"}).status_code == 200
+    assert not Staff.objects.filter(username="newcomer").exists()
+    answer = client.post(page_of(request), {"decision": "agree", "shown": request.digest().hex()})
+    link = re.search(r'value="(http://testserver/first-password/[^"]+)"', answer.content.decode())[1]
+    assert "no-store" in answer["Cache-Control"]
+    assert link.rsplit("/", 2)[1] not in client.get(page_of(request)).content.decode()
+    # Nothing waits any more.
+    assert "message-warning" not in client.get(reverse("admin:index")).content.decode()
+
+
+def test_number_16_the_first_sign_in_sets_the_password(administrator, officer, caplog):
+    given = agree(ask(administrator), actor=officer)
+    address = reverse("first_password", args=[given.token])
+    visitor = Client()
+    page = visitor.get(address)
+    assert page.status_code == 200
+    assert page["Referrer-Policy"] == "strict-origin"
+    assert given.token not in re.search(r"<title>(.*?)</title>", page.content.decode(), re.DOTALL)[1]
+    assert SignInLink.objects.get().ended_at is None
+    for weak in ("short", "1234567890123"):
+        assert visitor.post(address, {"password": weak, "again": weak}).status_code == 200
+    assert visitor.post(address, {"password": NEW, "again": NEW + "x"}).status_code == 200
+    assert SignInLink.objects.get().ended_at is None
+    assert visitor.post(address, {"password": NEW, "again": NEW}).status_code == 302
+    assert visitor.login(username="newcomer", password=NEW)
+    assert events(given.account.person_id)[-2:] == ["account:link_used", "account:signed_in"]
+    assert visitor.get(address).status_code == 410
+    assert visitor.post(address, {"password": NEW + "2", "again": NEW + "2"}).status_code == 410
+    assert not Client().login(username="newcomer", password=NEW + "2")
+    assert caplog.records
+    assert not any(given.token in JsonLines().format(record) for record in caplog.records)
+
+
+def test_number_16_a_link_dies_with_time_a_newer_one_and_the_accounts_epoch(administrator, officer):
+    given = agree(ask(administrator), actor=officer)
+    newer = agree(ask_link(given.account, actor=administrator), actor=officer)
+    with pytest.raises(LinkEnded):
+        access_services.use_link(given.token, password=NEW)
+    SignInLink.objects.filter(ended_at=None).update(expires_at=timezone.now() - datetime.timedelta(days=1))
+    with pytest.raises(LinkEnded):
+        access_services.use_link(newer.token, password=NEW)
+    newest = agree(ask_link(given.account, actor=administrator), actor=officer)
+    leave(given.account.person, on=timezone.localdate(), actor=None)
+    with pytest.raises(LinkEnded):
+        access_services.use_link(newest.token, password=NEW)
+    with pytest.raises(LinkEnded):
+        access_services.use_link("", password=NEW)
+
+
+def test_number_16_a_link_ends_once_and_lives_no_longer(administrator, officer):
+    given = agree(ask(administrator), actor=officer)
+    links = SignInLink.objects.filter(account=given.account)
+    for change in (
+        {"expires_at": timezone.now() + datetime.timedelta(days=9)},
+        {"token_hash": b"\x09" * 32},
+        {"staff_epoch": 9},
+    ):
+        refused("CA018", lambda change=change: links.update(**change))
+    with pytest.raises(IntegrityError), transaction.atomic(), acting(None, reason=Reason.HIRED):
+        _link(given.account)
+    access_services.use_link(given.token, password=NEW)
+    refused("CA018", lambda: links.update(ended_at=None, used=False))
+
+
+def test_number_16_somebody_locked_out_needs_two_persons_for_a_new_link(administrator, officer, agent):
+    request = ask_link(agent, actor=administrator)
+    with pytest.raises(OwnRequest):
+        agree(request, actor=administrator)
+    with pytest.raises(PermissionDenied):
+        ask_link(agent, actor=officer)
+    given = agree(request, actor=officer)
+    visitor = Client()
+    visitor.force_login(agent)
+    access_services.use_link(given.token, password=NEW)
+    assert visitor.get(reverse("admin:index")).status_code == 302
+    assert visitor.login(username=agent.username, password=NEW)
+
+
+def test_number_16_an_account_waits_for_a_second_person_too(administrator, officer):
+    person = factories.person(access_class="")
+    given = agree(ask_account(person, username="later", role="agent", actor=administrator), actor=officer)
+    assert given.account.person == person
+    assert access_services.account_of_link(given.token) == given.account
+    leave(person, on=timezone.localdate(), actor=None)
+    with pytest.raises(services.AlreadyLeft):
+        ask_link(Staff.objects.get(person=person), actor=administrator)
+
+
+# The first two
+
+
+def first(**more):
+    out = io.StringIO()
+    persons = {"administrator": ["E1", "管理 花", "kr", "admin1"], "officer": ["E2", "保護 守", "sg", "officer1"]}
+    call_command("create_first_accounts", json=True, stdout=out, url="https://console.example.jp", **persons | more)
+    return json.loads(out.getvalue())["links"]
+
+
+def test_number_16_an_installation_begins_with_two_persons_and_no_known_password():
+    links = first()
+    assert set(links) == {"admin1", "officer1"}
+    for username, link in links.items():
+        assert link.startswith("https://console.example.jp/first-password/")
+        assert Client().post(link, {"password": NEW, "again": NEW}).status_code == 302
+        assert Client().login(username=username, password=NEW)
+    administrator, officer = (Staff.objects.get(username=name) for name in ("admin1", "officer1"))
+    agree(ask(administrator), actor=officer)
+    # Never again.
+    with pytest.raises(CommandError) as refusal:
+        first(administrator=["E3", "x", "jp", "admin2"], officer=["E4", "y", "jp", "officer2"])
+    assert refusal.value.returncode == 1
+
+
+def test_number_16_a_first_person_who_cannot_be_entered_is_bad_usage_and_nobody_is():
+    for wrong in (["E2", "x", "xx", "officer1"], ["E2", "x", "jp", "Not A Name"], ["E2", "x", "jp", "admin1"]):
+        with pytest.raises(CommandError) as refusal:
+            first(officer=wrong)
+        assert refusal.value.returncode == 2
+    assert not Staff.objects.exists()
+
+
+def test_number_16_the_board_names_accounts_whose_role_one_person_gave(administrator, officer, agent):
+    control = next(one for one in CONTROLS if one.code == "given_alone")
+
+    def named():
+        return set(measured(control, now=timezone.now()).rows)
+
+    agree(ask(administrator), actor=officer)
+    assert named() == set()
+    with acting(None, reason=Reason.MOVED):
+        Staff.objects.filter(pk=agent.pk).update(role="officer")
+    assert named() == {agent.username}

@@ -1,0 +1,207 @@
+"""Number 25: the numbers that are never stored are told apart from everyday ones, named by place, and answered for."""
+
+import random
+
+import pytest
+from django.urls import reverse
+
+from access_control.models import LedgerEvent
+from members.intake import parse_transaction
+from members.models import Addressee, CaseNote, Correction, PaymentMeans
+from members.normal_forms import forbidden_number, forbidden_numbers
+from members.services.cases import ForbiddenNumber, add_note
+from members.services.corrections import ask_correction
+from tests import factories
+
+# The schemes' own test numbers.
+_TEST_NUMBERS = (
+    "4111111111111111 4012888888881881 5555555555554444 5105105105105100 2223003122003222 2720990000000007"
+    " 378282246310005 371449635398431 30569309025904 38520000023237 36227206271667 3530111333300000 3566002020360505"
+    " 6011111111111117 6011000990139424 6445644564456445 6200000000000005 6205500000000000004"
+)
+CARDS = _TEST_NUMBERS.split()
+CARD = "4111 1111 1111 1111"
+
+
+def my_number_check_digit(eleven):
+    weights = (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
+    remainder = sum(weight * int(digit) for weight, digit in zip(weights, eleven, strict=True)) % 11
+    return str(0 if remainder <= 1 else 11 - remainder)
+
+
+def groupings(card):
+    if len(card) == 15:
+        return [card, (4, 6, 5)]
+    if len(card) == 14:
+        return [card, (4, 6, 4)]
+    return [card, (4, 4, 4, 4) if len(card) == 16 else (4, 4, 4, 4, 3)]
+
+
+def written(card, sizes, between):
+    if isinstance(sizes, str):
+        return card
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(card[start : start + size])
+        start += size
+    return between.join(groups)
+
+
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize("between", [" ", "-", "－", "−", "ー", "‐", ".", "・", "　", " - "])
+@pytest.mark.parametrize("around", ["{}", "お客様より{}と伺った。", "カード番号は{}、期限12/27", "Card: {} exp 12/27"])
+def test_every_grouping_of_a_test_card_is_seen(card, between, around):
+    for sizes in groupings(card):
+        text = around.format(written(card, sizes, between))
+        wide = text.translate({ord("0") + digit: ord("０") + digit for digit in range(10)})
+        assert forbidden_number(text) == "card_number"
+        assert forbidden_number(wide) == "card_number"
+
+
+def everyday(rng, count):
+    """Numbers as they stand in notes of a customer centre, none of them a card's or a person's."""
+
+    def digits(length):
+        return "".join(rng.choice("0123456789") for _ in range(length))
+
+    def slip():
+        eleven = digits(11)
+        return eleven + str(int(eleven) % 7)
+
+    def jan():
+        twelve = rng.choice(["45", "49"]) + digits(10)
+        total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(twelve))
+        return twelve + str(-total % 10)
+
+    def fours(number):
+        return "-".join(number[start : start + 4] for start in range(0, len(number), 4))
+
+    shapes = [
+        lambda: slip(),
+        lambda: fours(slip()),
+        lambda: f"お荷物伝票番号 {fours(digits(12))}",
+        lambda: f"送り状No.{digits(12)} の件",
+        lambda: digits(12),
+        lambda: digits(11),
+        lambda: jan(),
+        lambda: f"商品コード{jan()}を2点",
+        lambda: f"{digits(3)}-{digits(7)}-{digits(7)}",
+        lambda: f"{digits(6)}-2026{rng.randint(10, 12)}{rng.randint(10, 28)}-{digits(10)}",
+        lambda: f"2026{rng.randint(10, 12)}{rng.randint(10, 28)}{digits(6)}",
+        lambda: f"M{digits(8)}",
+        lambda: f"注文番号{digits(16)}",
+        lambda: f"order no. {digits(14)}",
+        lambda: f"受付番号：{digits(15)}",
+        lambda: f"0{digits(1)}-{digits(4)}-{digits(4)} 090-{digits(4)}-{digits(4)}",
+        lambda: f"〒{digits(3)}-{digits(4)} {digits(2)}-{digits(2)}-{digits(3)}",
+        lambda: f"{fours(slip())} {fours(slip())}",
+    ]
+    return [rng.choice(shapes)() for _ in range(count)]
+
+
+def test_fewer_than_one_everyday_number_in_a_thousand_is_taken_for_another():
+    numbers = everyday(random.Random(25), 60_000)
+    taken = [number for number in numbers if forbidden_numbers(number)]
+    assert len(taken) < len(numbers) / 1_000, taken[:20]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("マイナンバーは123456789018です", "my_number"),
+        ("個人番号 1234-5678-9018", "my_number"),
+        ("1234 5678 9018", "my_number"),
+        ("１２３４　５６７８　９０１８", "my_number"),
+        ("1234-5678-9018", "my_number"),
+        ("伝票番号 1234 5678 9018", ""),
+        ("123456789018", ""),
+        ("4901234567894", ""),
+        ("クレジットカードの番号 4222222222222", "card_number"),
+        ("4222222222222", ""),
+        ("注文番号 4111111111111111", ""),
+        ("注文番号 4111-1111-1111-1111", "card_number"),
+        ("カードで支払い。注文番号 4111111111111111", "card_number"),
+        ("411-1111111-111111", ""),
+    ],
+)
+def test_grouping_and_words_beside_a_number_decide(text, kind):
+    assert forbidden_number(text) == kind
+
+
+def test_a_number_is_named_by_its_place_and_never_repeated():
+    text = "折り返し希望。番号は４１１１−１１１１−１１１１−１１１１、マイナンバー123456789018です"
+    card, mine = forbidden_numbers(text)
+    assert text[card.start : card.end] == "４１１１−１１１１−１１１１−１１１１"
+    assert text[mine.start : mine.end] == "123456789018"
+    assert (card.digits, mine.digits) == (16, 12)
+    assert "4111" not in repr(card)
+
+
+def test_what_the_marketplace_numbers_is_not_asked():
+    new = factories.new_member(member_number="4111-1111-1111-1111")
+    assert new.number == "4111-1111-1111-1111"
+    assert parse_transaction(factories.OrderFactory(order="4111111111111111")).order == "4111111111111111"
+
+
+# The page
+
+
+def note_of(case):
+    return reverse("admin:members_case_act", args=[case.pk, "case", "note"])
+
+
+def test_the_rest_of_a_note_is_kept_and_the_number_is_named_by_place(client, call):
+    client.force_login(call.owner)
+    client.cookies["django_language"] = "en"
+    words = "あ" * 300
+    page = client.post(note_of(call), {"text": f"{words}{CARD}{words}"}).content.decode()
+    assert "16 digits from character 301" in page
+    assert f"{words}＊＊＊＊ ＊＊＊＊ ＊＊＊＊ ＊＊＊＊{words}" in page
+    assert "4111" not in page
+    assert 'name="neither_number"' in page
+    assert not CaseNote.objects.exists()
+
+
+def test_the_box_appears_beside_a_refusal_only(client, call):
+    client.force_login(call.owner)
+    page = reverse("admin:members_case_change", args=[call.pk])
+    assert "neither_number" not in client.get(page).content.decode()
+    assert "neither_number" not in client.post(note_of(call), {"text": "\x07"}).content.decode()
+
+
+def test_an_agent_answers_on_record_that_it_is_neither(client, call):
+    client.force_login(call.owner)
+    number = "管理番号 4111111111111111"
+    assert client.post(note_of(call), {"text": "4111111111111111", "neither_number": ""}).status_code == 200
+    assert client.post(note_of(call), {"text": number, "neither_number": "on"}).status_code == 302
+    assert CaseNote.objects.count() == 1
+    assert not LedgerEvent.objects.filter(event="case:number_kept").exists()  # the words beside it were enough
+    assert client.post(note_of(call), {"text": "4111111111111111", "neither_number": "on"}).status_code == 302
+    event = LedgerEvent.objects.get(event="case:number_kept")
+    assert (event.reason, event.actor, event.case) == ("neither_number", call.owner_id, call.pk)
+    assert event.note == CaseNote.objects.order_by("-at", "-id").first().pk
+
+
+def test_without_the_answer_no_service_takes_it(identified, agent, hanako):
+    row = Addressee.objects.filter(member=hanako).first()
+    with pytest.raises(ForbiddenNumber):
+        add_note(identified, text=CARD, actor=agent)
+    with pytest.raises(ForbiddenNumber):
+        ask_correction(identified, item="addressee.address", row=row.pk, text=f"東京都 {CARD}", actor=agent)
+    ask_correction(
+        identified, item="addressee.address", row=row.pk, text=f"東京都 {CARD}", actor=agent, neither_number=True
+    )
+    assert Correction.objects.get().item == "addressee.address"
+    assert LedgerEvent.objects.get(event="case:number_kept").items == ["addressee.address"]
+
+
+def test_beside_a_means_of_payment_no_answer_counts(client, identified, agent, hanako):
+    means = PaymentMeans.objects.filter(member=hanako, kind="card").first()
+    with pytest.raises(ForbiddenNumber):
+        ask_correction(identified, item="payment.card_token", row=means.pk, text=CARD, actor=agent, neither_number=True)
+    client.force_login(identified.owner)
+    ask = reverse("admin:members_case_act", args=[identified.pk, "correction", "ask"])
+    answer = client.post(ask, {"target": f"payment.card_token:{means.pk}", "value": CARD, "neither_number": "on"})
+    assert answer.status_code == 200
+    assert "4111" not in answer.content.decode()
+    assert not Correction.objects.exists()
