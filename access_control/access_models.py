@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from access_control.ids import new_id
+from access_control.privileges import ADDS, Writes
 from access_control.roles import Role
 
 TWO_PERSONS = """
@@ -151,7 +152,8 @@ class AccessRequest(models.Model):
     approval = models.OneToOneField("access_control.Approval", models.PROTECT, related_name="access_request")
 
     append_only = True
-    written_by = ("app",)
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
     database_rules = (TWO_PERSONS,)
     objects = AccessRequestQuerySet.as_manager()
 
@@ -195,7 +197,8 @@ class SignInLink(models.Model):
     # False with an end: a newer link took its place.
     used = models.BooleanField(_("used"), default=False)
 
-    written_by = ("app",)
+    privileges: ClassVar = {"app": Writes(insert=True, update=("ended_at", "used"))}
+    untracked = "A link ends once and never lives longer (trigger); making and using it are events in the ledger."
     database_rules = (LINKS,)
 
     class Meta:

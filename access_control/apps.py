@@ -14,10 +14,10 @@ class AccessControlConfig(AppConfig):
     def ready(self) -> None:
         """Register checks, and lay the console database's privileges and triggers after every migrate."""
         from access_control import checks, incidents, restore, sql
-        from access_control.vault import ring, store
+        from access_control.vault import consoles, ring
 
         checks.register_all()
-        store.testimony = restore.testimony
+        consoles.testimony = restore.testimony
         ring.note_broken = incidents.note_broken_seal
         post_migrate.connect(sql.lay_after_migrate, dispatch_uid="access_control.sql")
         post_migrate.connect(restore.note_at_set_up, dispatch_uid="access_control.restore")

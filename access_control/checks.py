@@ -11,10 +11,10 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections
 
 from access_control import restore
+from access_control.history import history_of
+from access_control.privileges import OWN_APPS, faults_of
 from access_control.roles import NEEDS_GRANT, PERMISSIONS
 from access_control.vault.errors import VaultError
-
-OWN_APPS = ("access_control", "members", "consent", "retention")
 
 
 def check_roles(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
@@ -62,6 +62,25 @@ def check_events(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     ]
 
 
+def own_models() -> list[Any]:
+    """Every model of ours with a table of its own, but for histories, which only the database writes."""
+    own = [model for model in apps.get_models() if model._meta.app_label in OWN_APPS]
+    histories = {history_of(model) for model in own}
+    return [model for model in own if model not in histories and not model._meta.proxy]
+
+
+def check_privileges(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Every model of ours says who may write its rows, and why it is not tracked when it is not."""
+    faults = [(fault, "access_control.E005") for model in own_models() for fault in faults_of(model)]
+    for model in own_models():
+        sentence = getattr(model, "untracked", "")
+        if (history_of(model) is None) != bool(sentence.strip()):
+            said = "is tracked, and says why not" if sentence else "is not tracked, and does not say why"
+            faults.append((f"{model._meta.label} {said}.", "access_control.E006"))
+    hint = "See access_control/privileges.py. Without it a role may only read; history = tracked(), or untracked = '…'."
+    return [Error(fault, hint=hint, id=code) for fault, code in faults]
+
+
 def check_database(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     """Production runs on a PostgreSQL of its own."""
     if settings.EMBEDDED_DATABASE:
@@ -107,6 +126,7 @@ def register_all() -> None:
     """Register the checks; called once by the app."""
     register(check_roles, Tags.security)
     register(check_events, Tags.compatibility)
+    register(check_privileges, Tags.security)
     register(check_database, Tags.security, deploy=True)
     register(check_policy, Tags.security, deploy=True)
     register(check_restored, Tags.database)

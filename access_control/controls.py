@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.events import Event
 from access_control.history import history_of
 from access_control.models import Staff
-from access_control.sql import OWN_APPS
+from access_control.privileges import OWN_APPS
 from access_control.vault.errors import VaultError
 from access_control.vault.roles import role_names
 

@@ -14,6 +14,7 @@ from access_control.codes import Purpose, SubjectKind
 from access_control.history import tracked
 from access_control.ids import new_id
 from access_control.locks import Rank
+from access_control.privileges import ADDS, Writes
 from access_control.roles import PERMISSIONS, Role
 from access_control.vault.models import Xid8Field
 
@@ -23,6 +24,9 @@ class Installation(models.Model):
 
     singleton = models.SmallIntegerField(primary_key=True, default=1)
     restore_epoch = models.IntegerField(default=1)
+
+    privileges: ClassVar[dict[str, Writes]] = {}
+    untracked = "Restored databases raise it, by the owner alone; no role may write it."
 
     class Meta:
         permissions: ClassVar = [("accept_restore", "accept that a database was restored from a backup")]
@@ -43,7 +47,8 @@ class VaultIdentity(models.Model):
     restore_epoch = models.IntegerField()
 
     append_only = True
-    written_by = ("app",)
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
 
 class Entity(models.Model):
@@ -54,6 +59,9 @@ class Entity(models.Model):
     handles = models.CharField(_("what it handles"), max_length=200, blank=True)
     # Books are kept by fiscal year; a year is called by the calendar year in which it starts.
     fiscal_year_starts = models.SmallIntegerField(_("first month of the fiscal year"), default=4)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are added at set-up; no role may change or delete one."
 
     class Meta:
         verbose_name = _("entity")
@@ -96,6 +104,8 @@ class Person(models.Model):
 
     history = tracked()
     lock_rank = Rank.PERSON
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=True)}
 
     class Meta:
         verbose_name = _("person")
@@ -154,6 +164,9 @@ class Staff(AbstractBaseUser):
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=True)}
+    secret_columns = ("password",)
 
     class Meta:
         verbose_name = _("account")
@@ -234,6 +247,9 @@ class LedgerEvent(models.Model):
     # Read by sql.py: the app role gets SELECT and INSERT only.
     append_only = True
 
+    privileges: ClassVar = {"app": ADDS, "purger": ADDS}
+    untracked = "It is the record itself; rows are only ever added."
+
     class Meta:
         verbose_name = _("ledger event")
         verbose_name_plural = _("ledger")
@@ -274,9 +290,6 @@ class Approval(models.Model):
     approved_at = models.DateTimeField(_("approved"), null=True)
     used_at = models.DateTimeField(_("used"), null=True)
 
-    # The app asks and agrees; the purger, who acts on approvals, can only spend one.
-    written_by = ("app",)
-    columns_updated_by: ClassVar = {"purger": ("used_at",)}
     database_rules = (
         """
 CREATE OR REPLACE FUNCTION approval_is_kept() RETURNS trigger
@@ -297,6 +310,10 @@ CREATE OR REPLACE TRIGGER approval_is_kept BEFORE UPDATE ON access_control_appro
   FOR EACH ROW EXECUTE FUNCTION approval_is_kept();
 """,
     )
+
+    # The app asks and agrees; the purger, who acts on approvals, can only spend one.
+    privileges: ClassVar = {"app": Writes(insert=True, update=True), "purger": Writes(update=("used_at",))}
+    untracked = "What was asked and given never changes (trigger), and each act on it is an event in the ledger."
 
     class Meta:
         verbose_name = _("approval")
@@ -346,7 +363,8 @@ class AcceptedRestore(models.Model):
     lost = models.JSONField(_("what is lost"), default=dict)
 
     append_only = True
-    written_by = ("app",)
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
     database_rules = (
         """
 CREATE OR REPLACE FUNCTION restore_is_accepted() RETURNS trigger

@@ -25,7 +25,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from access_control.addresses import client_address
 from access_control.ids import new_id
 from access_control.restore import OF_THE_VAULT, Sign, look, look_briefly
-from access_control.vault import store
+from access_control.vault import consoles
 from access_control.vault.errors import AnotherConsole, VaultError
 
 log = logging.getLogger("console.request")
@@ -185,7 +185,7 @@ class RestoreMiddleware:
 def _tell_what_changed() -> None:
     """What was done with this request cannot be forgotten by a restore any more. It is done, whether told or not."""
     try:
-        store.tell()
+        consoles.tell()
     except (DatabaseError, VaultError) as error:
         log.exception("the vault could not be told: %s", type(error).__name__)
 

@@ -22,8 +22,8 @@ from django.db import connection, connections, models
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from access_control.vault import store
-from access_control.vault.store import DatabaseIdentity, Remembered, Testimony
+from access_control.vault import consoles, store
+from access_control.vault.consoles import DatabaseIdentity, Remembered, Testimony
 
 # How old the vault's newest mark may grow while the console is used.
 TOLD_EVERY = datetime.timedelta(seconds=10)
@@ -142,7 +142,7 @@ def compare(vault: Remembered, console: Console) -> list[Sign]:
 
 def look() -> list[Sign]:
     """Every sign, from both databases and from the witnesses; none: nothing was restored."""
-    vault = store.remembered()
+    vault = consoles.remembered()
     console = console_beside(vault)
     found = compare(vault, console)
     for witness in WITNESSES:
@@ -164,7 +164,7 @@ def look_briefly() -> list[Sign]:
     They are asked again by every command, by the worker every minute and by the board. The vault is told how far the
     ledger has come when it was not told for a while.
     """
-    vault = store.remembered()
+    vault = consoles.remembered()
     console = console_beside(vault)
     found = compare(vault, console)
     pair = (str(connection.settings_dict["NAME"]), str(connections[store.ALIAS].settings_dict["NAME"]))
@@ -182,14 +182,14 @@ def _tell_now_and_then(vault: Remembered, console: Console) -> None:
     if vault.console is None or (vault.sequence or 0) >= console.committed:
         return
     if vault.told_at is None or timezone.now() - vault.told_at >= TOLD_EVERY:
-        store.tell()
+        consoles.tell()
 
 
 def refuse_restored() -> None:
     """Raises DatabaseRestored while a restore is not accepted. Else the vault is told how far the ledger has come."""
     if signs := look():
         raise DatabaseRestored(signs)
-    store.tell()
+    consoles.tell()
 
 
 def sentence(signs: Sequence[Sign]) -> str:
@@ -222,9 +222,9 @@ def note_at_set_up(sender: AppConfig, *, using: str, **_options: Any) -> None:
         cursor.execute("SELECT to_regclass('access_control_vaultidentity') IS NOT NULL")
         if not cursor.fetchone()[0]:
             return
-    vault = store.remembered()
+    vault = consoles.remembered()
     if vault.console is None:
-        store.note_console(testimony().identity)
+        consoles.note_console(testimony().identity)
     note_vault(vault.itself, only_the_first=True)
 
 

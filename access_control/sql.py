@@ -1,23 +1,22 @@
 """The console database's guarantees as plain SQL, laid after every migrate by the owner; twice changes nothing.
 
-Roles: *app* reads, adds and changes rows, adds only to append-only tables, cannot write history, deletes nothing but
-sessions and finished jobs, and owns nothing. *purger* may also delete. *reader* reads, and adds what it verified. Some
-tables are written by one role only (``written_by``). Triggers write history, stamp the ledger and keep immutable items.
+Roles: *app*, *purger* and *reader* read, own nothing and cannot write history; what each may add, change and delete is
+what the models declare (``privileges.py``), and nothing else. Password hashes and sessions are read by *app* alone.
+Triggers write history, stamp the ledger and keep immutable items.
 """
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.db import connections, models, transaction
 
 from access_control.history import copied_columns, history_of, trigger_sql
+from access_control.privileges import OWN_APPS, SECRET_TABLES, Writes, library_writes, writes_of
 from access_control.vault.fields import SealedField
 from access_control.vault.roles import role_names
 
 ALIAS = "default"
-OWN_APPS = ("access_control", "members", "consent", "retention")
-# Tables of libraries whose rows the app may delete: sessions end, jobs are finished, failed sign-ins are forgiven.
-DELETABLE_PREFIXES = ("axes_accessattempt", "django_session", "procrastinate_")
 
 LEDGER = """
 CREATE OR REPLACE FUNCTION ledger_stamp() RETURNS trigger
@@ -99,10 +98,28 @@ END $$;"""
     )
 
 
-def writers(model: type[models.Model]) -> tuple[str, ...]:
-    """The roles that may add rows of ``model``: *app* and *purger*, unless the model's ``written_by`` says which."""
-    roles: tuple[str, ...] = getattr(model, "written_by", ("app", "purger"))
-    return roles
+def _granted(table: str, columns: Sequence[str], writes: dict[str, Writes]) -> list[str]:
+    """Each role gets on ``table`` what is declared; ``columns`` are those that may be given when a row is added."""
+    names, lines = role_names(), []
+    for role, may in writes.items():
+        if may.insert:
+            given = ", ".join(f'"{column}"' for column in columns)
+            lines.append(f"GRANT INSERT ({given}) ON {table} TO {names[role]};")
+        if isinstance(may.update, tuple):
+            changed = ", ".join(f'"{column}"' for column in may.update)
+            lines += [f"GRANT UPDATE ({changed}) ON {table} TO {names[role]};"] if changed else []
+        elif may.update:
+            lines.append(f"GRANT UPDATE ON {table} TO {names[role]};")
+        if may.delete:
+            lines.append(f"GRANT DELETE ON {table} TO {names[role]};")
+    return lines
+
+
+def _secret(table: str, columns: Collection[str], secret: Sequence[str]) -> list[str]:
+    """Purger and reader see every column but those that open something by themselves."""
+    others = f"{role_names()['purger']}, {role_names()['reader']}"
+    seen = ", ".join(f'"{column}"' for column in sorted(set(columns) - set(secret)))
+    return [f"REVOKE SELECT ON {table} FROM {others};", f"GRANT SELECT ({seen}) ON {table} TO {others};"]
 
 
 def statements(columns_of: dict[str, set[str]]) -> str:
@@ -121,7 +138,7 @@ def statements(columns_of: dict[str, set[str]]) -> str:
         f"GRANT USAGE ON SCHEMA public TO {app}, {purger}, {reader};",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app}, {purger}, {reader};",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app}, {purger}, {reader};",
-        f"REVOKE ALL ON django_session, axes_accessattempt FROM {purger}, {reader};",
+        *(f"REVOKE ALL ON {table} FROM {purger}, {reader};" for table in SECRET_TABLES if table in columns_of),
     ]
     own: dict[str, type[models.Model]] = {}
     histories: set[str] = set()
@@ -130,27 +147,20 @@ def statements(columns_of: dict[str, set[str]]) -> str:
             own[model._meta.db_table] = model
             if (history := history_of(model)) is not None:
                 histories.add(history._meta.db_table)
-    for table in sorted(columns_of):
-        if table in histories or table in {"access_control_installation", "django_migrations"}:
-            continue
+    for table in sorted(columns_of.keys() - histories):
         found = own.get(table)
-        if found is not None and getattr(found, "append_only", False):
-            # Not on the key that the database counts: OVERRIDING SYSTEM VALUE and COPY would choose a place in it.
-            chosen = ", ".join(
-                f'"{field.column}"'
-                for field in found._meta.concrete_fields
-                if field.column in columns_of[table] and not isinstance(field, models.AutoField)
-            )
-            lines += [f"GRANT INSERT ({chosen}) ON {table} TO {names[role]};" for role in writers(found)]
-        elif found is not None:
-            verbs = {"app": "INSERT, UPDATE", "purger": "INSERT, UPDATE, DELETE"}
-            lines += [f"GRANT {verbs[role]} ON {table} TO {names[role]};" for role in writers(found)]
-            for role, columns in getattr(found, "columns_updated_by", {}).items():
-                lines.append(f"GRANT UPDATE ({', '.join(columns)}) ON {table} TO {names[role]};")
-        elif table.startswith(DELETABLE_PREFIXES):
-            lines.append(f"GRANT INSERT, UPDATE, DELETE ON {table} TO {app};")
-        else:
-            lines.append(f"GRANT INSERT ON {table} TO {app};")
+        if found is None:
+            lines += _granted(table, sorted(columns_of[table]), library_writes(table))
+            continue
+        # Not on the key that the database counts: OVERRIDING SYSTEM VALUE and COPY would choose a place in it.
+        chosen = [
+            str(field.column)
+            for field in found._meta.concrete_fields
+            if field.column in columns_of[table] and not isinstance(field, models.AutoField)
+        ]
+        lines += _granted(table, chosen, writes_of(found))
+        if secret := getattr(found, "secret_columns", ()):
+            lines += _secret(table, columns_of[table], secret)
     for table, model in own.items():
         history = history_of(model)
         if table not in columns_of or table in histories:

@@ -3,6 +3,7 @@
 ``.env.example`` lists every variable read here (a test keeps it complete).
 """
 
+import json
 import os
 import secrets
 from pathlib import Path
@@ -300,10 +301,12 @@ _MADE_UP_SENDERS = {
     "kr": {"site": "마켓플레이스 코리아", "window": "Customer centre", "telephone": "+82 2 0000 0000"},
     "sg": {"site": "Marketplace Singapore", "window": "Customer centre", "telephone": "+65 6000 0000"},
 }
-NOTICE_SENDERS = env.json(
-    "NOTICE_SENDERS",
-    default={code: {**sender, "mail": DEFAULT_FROM_EMAIL} for code, sender in _MADE_UP_SENDERS.items()},
-)
+try:
+    NOTICE_SENDERS = json.loads(env.str("NOTICE_SENDERS", default="") or "null") or {
+        code: {**sender, "mail": DEFAULT_FROM_EMAIL} for code, sender in _MADE_UP_SENDERS.items()
+    }
+except ValueError:
+    raise ImproperlyConfigured("NOTICE_SENDERS must be JSON, as .env.example shows it.") from None
 
 # Jobs live in each app's jobs.py; ids only in arguments.
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from access_control.models import Entity, Staff
+from access_control.sentences import filled
 from consent.services.joining import join_many
 from members.intake import Fault, NewMember, Rejected, parse
 from members.lines import Imported, Rejects, day_of, in_chunks, read_line
@@ -109,7 +110,7 @@ _CONFLICT = {
 def _faults(registered: Registration) -> list[Fault]:
     """Why a row did not go in, for each field that says so, in the words of the rejects file."""
     reason = _WHY[registered.outcome] or _CONFLICT[registered.why]
-    said = reason % {"day": day_of(registered.destroyed_at)}
+    said = filled(reason, {"day": day_of(registered.destroyed_at)})
     return [Fault(_row_field(name), registered.outcome, said) for name in registered.fields]
 
 

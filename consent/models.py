@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.codes import Purpose
 from access_control.ids import new_id
 from access_control.models import Staff
+from access_control.privileges import ADDS
 from members.models import Case, Member
 
 
@@ -25,6 +26,9 @@ class PolicyVersion(models.Model):
     change_reason = models.CharField(_("reason for the change"), max_length=300, blank=True)
 
     append_only = True
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("policy version")
@@ -52,6 +56,9 @@ class PolicySentence(models.Model):
 
     append_only = True
 
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
+
     class Meta:
         verbose_name = _("sentence")
         verbose_name_plural = _("sentences")
@@ -73,6 +80,9 @@ class MatrixCell(models.Model):
 
     append_only = True
 
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["version", "item", "purpose"], name="consent_matrixcell_once"),
@@ -88,6 +98,9 @@ class OurRule(models.Model):
     item = models.CharField(_("item"), max_length=60)
     purpose = models.SmallIntegerField(_("purpose"), choices=Purpose.choices)
     why = models.CharField(_("why"), max_length=200)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are added at set-up; no role may change or delete one."
 
     class Meta:
         verbose_name = _("our rule")
@@ -131,6 +144,9 @@ class ConsentEvent(models.Model):
 
     append_only = True
 
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
+
     class Meta:
         verbose_name = _("consent event")
         verbose_name_plural = _("consent events")
@@ -156,6 +172,9 @@ class AcceptedVersion(models.Model):
     version = models.ForeignKey(PolicyVersion, models.PROTECT, verbose_name=_("version"))
     event = models.ForeignKey(ConsentEvent, models.PROTECT, verbose_name=_("consent event"))
 
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "It is folded from consent events, which are only ever added."
+
     class Meta:
         verbose_name = _("accepted version")
         verbose_name_plural = _("accepted versions")
@@ -178,6 +197,9 @@ class Recipient(models.Model):
     name = models.CharField(_("company name"), max_length=100, unique=True)
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
 
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are added at set-up; no role may change or delete one."
+
     class Meta:
         verbose_name = _("recipient")
         verbose_name_plural = _("recipients")
@@ -196,6 +218,9 @@ class Engagement(models.Model):
     announced_on = models.DateField(_("announced"))
     starts_on = models.DateField(_("starting on"))
     ends_on = models.DateField(_("ending on"))
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are added at set-up; no role may change or delete one."
 
     class Meta:
         verbose_name = _("engagement")
@@ -226,6 +251,9 @@ class SubjectReference(models.Model):
     reference = models.CharField(_("reference"), max_length=30, unique=True, default=new_subject_reference)
 
     append_only = True
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         constraints = [
@@ -276,6 +304,9 @@ CREATE OR REPLACE TRIGGER provision_was_announced BEFORE INSERT ON consent_provi
   FOR EACH ROW EXECUTE FUNCTION provision_was_announced();
 """,
     )
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("provision")

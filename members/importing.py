@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
+from access_control.sentences import filled
 from members.intake import Fault, NewTransaction, Rejected, parse_transaction
 from members.lines import Imported, Rejects, day_of, in_chunks, read_line
 from members.services import transactions
@@ -89,5 +90,5 @@ def import_transactions(
 
 def _fault(registered: Registered) -> Fault:
     """Why a row did not go in, in the words of the rejects file."""
-    reason = _REFUSED[registered.outcome] % {"day": day_of(registered.destroyed_at)}
+    reason = filled(_REFUSED[registered.outcome], {"day": day_of(registered.destroyed_at)})
     return Fault(_FIELD_OF[registered.outcome], registered.outcome, reason)

@@ -193,6 +193,7 @@ CLEAR: dict[str, str] = {
     "retention.Certificate.signature": "a signature",
     "retention.Certificate.salt": "random bytes",
     "retention.Verification.findings": "codes and ids of certificate lines",
+    "retention.Recheck.findings": "codes and ids of certificate lines",
     "consent.PolicyVersion.number": "a version number",
     "consent.PolicyVersion.change_reason": "published text",
     "consent.PolicySentence.sentence": "a sentence id",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from django.db import DataError, IntegrityError
-from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from access_control.vault.errors import Destroyed, FenceStands, NoKey, SealBroken
@@ -58,36 +57,46 @@ class Imported:
         self.would_compare += dry_run
 
 
-def day_of(moment: datetime.datetime | None) -> str:
+def day_of(moment: datetime.datetime | None) -> Any:
     """The day (Tokyo) of a destruction, as a reason says it."""
-    return gettext("a day on record") if moment is None else timezone.localdate(moment).isoformat()
+    return _("a day on record") if moment is None else timezone.localdate(moment).isoformat()
 
 
 class Rejects:
-    """The rejects file: one JSON object a line with line, field, code and reason; mode 600, made when first needed."""
+    """The rejects file: one JSON object a line with line, field, code and reason; mode 600.
+
+    It is opened before the first row, so that nothing goes in whose faults could not be told; it holds this run's
+    rejects only, and is gone when there are none. Reasons are in English, as everything that a command says.
+    """
 
     def __init__(self, path: Path) -> None:
+        """Raises OSError."""
         self.path = path
-        self._file: IO[str] | None = None
+        self._count = 0
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Also when it was there already with another mode; a device keeps its own, which is everybody's.
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            os.fchmod(handle, 0o600)
+        self._file = os.fdopen(handle, "w", encoding="utf-8")
 
     def add(self, line: int, faults: Iterable[Fault]) -> None:
         """Write the faults of one line."""
-        if self._file is None:
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            # Also when it stood there already with another mode; but a device (/dev/null) or a pipe is everybody's.
-            if stat.S_ISREG(os.fstat(handle).st_mode):
-                os.fchmod(handle, 0o600)
-            self._file = os.fdopen(handle, "w", encoding="utf-8")
+        self._count += 1
         for fault in faults:
-            entry = {"line": line, "field": fault.field, "code": fault.code, "reason": str(fault.message)}
+            with translation.override("en"):
+                reason = str(fault.message)
+            entry = {"line": line, "field": fault.field, "code": fault.code, "reason": reason}
             self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def close(self) -> Path | None:
         """Close the file; its path, or None when nothing was rejected."""
-        if self._file is None:
-            return None
         self._file.close()
-        return self.path
+        if self._count:
+            return self.path
+        # Nothing but a plain file is taken away: /dev/null stays.
+        if self.path.is_file():
+            self.path.unlink()
+        return None
 
 
 # What the data of a row may cause, however well it was read. All else (a lost connection, a ceiling) is no row's fault.

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from access_control.sentences import filled
 from members import rule_books
 from members.inventory import Item
 from members.normal_forms import NotNormal
@@ -99,7 +100,7 @@ class RowReader:
             return ""
         if seen := book.forbidden_in(value):
             place = {"digits": seen[0].digits, "position": seen[0].start + 1}
-            self.fault(path, seen[0].kind, _FORBIDDEN[seen[0].kind] % place)
+            self.fault(path, seen[0].kind, filled(_FORBIDDEN[seen[0].kind], place))
             return ""
         return value
 

@@ -290,15 +290,13 @@ class TellStep(Step):
 
 def _explained(notice: Notice) -> Notice:
     """The notice, with why it did not go out, and what to do, in words."""
-    why: Any
+    why: Any = "%(code)s"
     if notice.failure == "not_mailable":
         why = _("No mail server can take this address. Tell the member another way.")
     elif notice.failure.startswith("smtp_5"):
         why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
     elif notice.state == Notice.State.FAILED:
         why = _("It could not be sent (%(code)s). Tell the member another way.")
-    else:
-        why = "%(code)s"
     notice.why = why % {"code": notice.failure.removeprefix("smtp_")}  # type: ignore[attr-defined]
     return notice
 

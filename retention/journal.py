@@ -12,11 +12,13 @@ begun again compares the journal with the certificate lines and the vault (``ret
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,30 @@ FORMAT = 1
 
 
 class JournalError(Exception):
-    """The journal is missing, or a line of it does not fit the one before. The message names file and line."""
+    """The journal is missing, cannot be used, or a line of it does not fit the one before. The message says which."""
+
+
+# What to do about it, by the error of the operating system; for the others the last one.
+_NEXT = {
+    errno.ENOSPC: "The disk is full. Make room on it, then run it again; it goes on.",
+    errno.EDQUOT: "The disk is full for this user. Make room, then run it again; it goes on.",
+    errno.EROFS: "The disk can only be read. Mount it writable, then run it again; it goes on.",
+    errno.EACCES: "Give the directory of CONSOLE_JOURNAL to the user who runs this (mode 700), then run it again.",
+    errno.EPERM: "Give the directory of CONSOLE_JOURNAL to the user who runs this (mode 700), then run it again.",
+    errno.ENOTDIR: "CONSOLE_JOURNAL must name a directory. Mend the setting, then run it again.",
+    errno.EEXIST: "CONSOLE_JOURNAL must name a directory. Mend the setting, then run it again.",
+}
+_NEXT_OF_OTHERS = "Mend the disk or the setting CONSOLE_JOURNAL, then run it again; it goes on."
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """An error of the operating system becomes a JournalError: what happened to which file, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        next_step = _NEXT.get(error.errno or 0, _NEXT_OF_OTHERS)
+        raise JournalError(f"{path} cannot be used ({type(error).__name__}, {error.strerror}). {next_step}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +98,8 @@ def entries(path: Path, *, size: int | None = None) -> Iterator[Entry]:
                 yield Entry(number, says["kind"], says, before)
     except FileNotFoundError:
         raise JournalError(f"{path} is missing.") from None
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read ({type(error).__name__}).") from None
     except UnicodeDecodeError:
         raise JournalError(f"{path} holds bytes that no journal holds.") from None
 
@@ -145,8 +172,9 @@ class Journal:
         self.chunk = 0
         # Intents whose completion is not on disk: chunk → ids of certificate lines.
         self.open_intents: dict[int, list[uuid.UUID]] = {}
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        whole, cut = self._whole_lines()
+        with _said(self.path):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            whole, cut = self._whole_lines()
         if whole:
             for entry in entries(self.path, size=whole):
                 try:
@@ -156,15 +184,19 @@ class Journal:
         elif begun:
             # The first line is on disk before a run is on record.
             raise JournalError(f"{self.path}, line 1: this line is missing, but the run has begun.")
-        if cut:
-            os.truncate(self.path, whole)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(handle, "wb")
-        if self._number == 0:
-            self._write("journal", format=FORMAT, plan=str(plan))
-            self._sync_directory()
-        if cut:
-            self._write("torn", bytes=cut)
+        with _said(self.path):
+            if cut:
+                os.truncate(self.path, whole)
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if self._number == 0:
+                self._write("journal", format=FORMAT, plan=str(plan))
+                self._sync_directory()
+            if cut:
+                self._write("torn", bytes=cut)
+        except JournalError:
+            self.close()
+            raise
 
     def _whole_lines(self) -> tuple[int, int]:
         """How many bytes the whole lines take, and how many stand behind the last of them: it was torn."""
@@ -194,24 +226,34 @@ class Journal:
             self.open_intents.pop(int(entry.says["chunk"]), None)
 
     def _write(self, kind: str, **says: Any) -> None:
-        """Append one line and have it on disk."""
+        """Append one line and have it on disk. Raises JournalError, and then no part of the line stays."""
         number = self._number + 1
         told = testimony()
         ledger = [told.identity.restore_epoch, told.sequence, str(told.event)] if told.sequence else None
-        line = {"n": number, "kind": kind, "before": self.head, "ledger": ledger, **says}
-        body = json.dumps(line, separators=(",", ":"))[:-1]
+        whole = {"n": number, "kind": kind, "before": self.head, "ledger": ledger, **says}
+        body = json.dumps(whole, separators=(",", ":"))[:-1]
         mark = _hashed(body)
-        self._file.write(f'{body},"hash":"{mark}"}}\n'.encode("ascii"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = f'{body},"hash":"{mark}"}}\n'.encode("ascii")
+        with _said(self.path):
+            size = os.fstat(self._handle).st_size
+            try:
+                while line:
+                    line = line[os.write(self._handle, line) :]
+                os.fsync(self._handle)
+            except OSError:
+                # Taking away needs no room. Where even that fails, the next run cuts the torn line off.
+                with suppress(OSError):
+                    os.ftruncate(self._handle, size)
+                raise
         self._number, self.head = number, mark
 
     def _sync_directory(self) -> None:
-        handle = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with _said(self.path.parent):
+            handle = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def intend(self, keys: Sequence[tuple[uuid.UUID, KeyRef]], *, plan_hash: bytes) -> int:
         """On disk: these keys (certificate line, key) are about to be destroyed. Returns the number of the chunk."""
@@ -234,4 +276,4 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        os.close(self._handle)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.models import AcceptedRestore, Approval, LedgerEvent
 from access_control.restore import Console, Sign
-from access_control.vault import store
+from access_control.vault import consoles, store
 from access_control.vault.seal import KeyRef
 from members.models import Case, Member
 from retention.journal import entries, newest_marks
@@ -124,12 +124,12 @@ def losses(console: Console) -> dict[Loss, int]:
     """What is lost, counted by kind. Opens nothing and changes nothing."""
     since = _last_agreement()
     unknown_plans = _unknown_plans()
-    fetched = store.events_fetched(since)
+    fetched = consoles.events_fetched(since)
     unknown_events = _unknown_events([event for event, _subjects in fetched])
     lost_holds = holds_not_on_record()
     opened = {subject for event, subjects in fetched if event in unknown_events for subject in subjects}
     return {
-        Loss.LEDGER_EVENTS: max(0, (store.remembered().sequence or 0) - console.newest),
+        Loss.LEDGER_EVENTS: max(0, (consoles.remembered().sequence or 0) - console.newest),
         Loss.PLANS: len(unknown_plans),
         Loss.DESTROYED_KEYS: sum(unknown_plans.values()),
         Loss.JOURNALS: _unknown_journals(),
@@ -137,7 +137,7 @@ def losses(console: Console) -> dict[Loss, int]:
         Loss.FETCHES: len(unknown_events),
         # Whoever came back is held here as a former member, and is due.
         Loss.FORMER_MEMBERS: _former_members(opened),
-        Loss.WITHOUT_ROWS: _without_rows(store.subjects_made(since)),
+        Loss.WITHOUT_ROWS: _without_rows(consoles.subjects_made(since)),
         Loss.WITHOUT_FENCE: sum(run.destroyed_count for run in runs_the_vault_forgot()),
     }
 
@@ -145,7 +145,7 @@ def losses(console: Console) -> dict[Loss, int]:
 def _last_agreement() -> datetime.datetime:
     """When the vault was told last of an event that the console still holds; what came later may be lost."""
     below = 2**63 - 1
-    while marks := store.marks(below=below, most=BATCH):
+    while marks := consoles.marks(below=below, most=BATCH):
         sequences = [sequence for sequence, _event, _at in marks]
         held = dict(LedgerEvent.objects.filter(sequence__in=sequences).values_list("sequence", "id"))
         for sequence, event, at in marks:

@@ -99,6 +99,7 @@ PARKED: dict[str, Any] = {
 # What verify_purge finds, by code.
 FINDINGS: dict[str, Any] = {
     "not_finished": _("The run is not over. Run run_purge again; it goes on where it stopped."),
+    "not_begun": _("The run has not begun; there is nothing to look at yet. Run run_purge first."),
     "plan_changed": _("The plan is not the list that was approved: its hash differs."),
     "key_lives": _("The key is said to be destroyed, but it is still in the vault."),
     "no_fence": _("The vault does not say that this key was destroyed under this line."),

@@ -19,8 +19,9 @@ from access_control.access_services import ask_move
 from access_control.codes import Purpose
 from access_control.history import copied_columns, history_of
 from access_control.models import AcceptedRestore
+from access_control.privileges import OWN_APPS
 from access_control.services import approve, ask_approval, use_approval
-from access_control.sql import OWN_APPS, immutable_columns
+from access_control.sql import immutable_columns
 from access_control.vault import store
 from access_control.vault.roles import role_names
 from access_control.vault.seal import KeyRef
@@ -34,6 +35,7 @@ from members.services.documents import confirm_document
 from retention.models import Verification
 from retention.services.holds import place_legal_hold
 from retention.services.purging import run_plan
+from retention.services.stopping import withdraw_plan
 from retention.services.verifying import verify_plan
 from tests import factories
 from tests.conftest import ALIASES
@@ -192,6 +194,8 @@ def _plan(officer):
         ended(factories.member(member_number=f"R100000{n}", login_id=f"refuses1{n}")) for n in range(3)
     )
     place_legal_hold(left_out, ground="litigation", actor=officer)
+    # One that is never carried out.
+    withdraw_plan(approved(), actor=officer)
     plan = approved()
     place_legal_hold(held, ground="authority", actor=officer)
     return plan
@@ -660,8 +664,9 @@ def test_nothing_is_provided_outside_an_announced_engagement(cursor_as, world):
         for good in (handed(day=1), handed(day=9)):
             cursor.execute(PROVISION, good)
         announced_after = "UPDATE public.consent_engagement SET announced_on = starts_on + 1"
-        refused(cursor, announced_after, code=CHECK)
+        refused(cursor, announced_after, code=PRIVILEGE)
     with cursor_as("owner") as cursor:
+        refused(cursor, announced_after, code=CHECK)
         cursor.execute("DROP TRIGGER provision_was_announced ON public.consent_provision")
         cursor.execute(PROVISION, handed(day=-1))
         assert cursor.rowcount == 1
@@ -786,3 +791,43 @@ def test_no_definer_function_of_the_console_can_be_hung_on_a_table_of_ones_own(c
             [[role_names()[role] for role in OTHERS]],
         )
         assert cursor.fetchall() == []
+
+
+# Number 31: what a history row says of its act, and what may stand in a sealed column
+
+
+def test_a_history_row_names_actor_reason_case_and_request(cursor_as, world):
+    """Number 31: all four come from the act's own settings."""
+    request, case = uuid.uuid4(), uuid.uuid4()
+    with cursor_as("app") as cursor:
+        for name, value in (("actor", world.agent.pk), ("reason", "asked"), ("case", case), ("request", request)):
+            cursor.execute("SELECT set_config(%s, %s, true)", [f"console.{name}", str(value)])
+        cursor.execute("UPDATE public.members_contactpoint SET well_formed = well_formed WHERE id = %s", [world.mail])
+        cursor.execute(
+            "SELECT history_user_id, history_change_reason, history_case_id, history_request_id"
+            " FROM public.members_historicalcontactpoint WHERE id = %s ORDER BY history_id DESC LIMIT 1",
+            [world.mail],
+        )
+        assert cursor.fetchone() == (world.agent.pk, "asked", case, request)
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        "\\x",
+        "\\x0102" + "00" * 67,
+        "\\x0102" + "00" * 69,
+        "\\x0102" + "00" * 99,
+        "\\x0202" + "00" * 68,
+        "\\x0100" + "00" * 68,
+        "\\x0108" + "00" * 68,
+    ],
+)
+def test_only_what_is_shaped_like_a_seal_stands_in_a_sealed_column(cursor_as, world, blob):
+    """Number 31: format, category and whole blocks, in every sealed column that the app may write."""
+    with cursor_as("app") as cursor:
+        update = "UPDATE public.members_contactpoint SET value = %s WHERE id = %s"
+        refused(cursor, update, [blob, world.mail], code=CHECK)
+        for good in ("\\x0102" + "00" * 68, "\\x0107" + "00" * 100):
+            cursor.execute(update, [good, world.mail])
+            assert cursor.rowcount == 1

@@ -10,7 +10,7 @@ from django.db import connection, models
 from django.db.models.fields import AutoFieldMixin
 
 from access_control.history import history_of
-from access_control.sql import OWN_APPS
+from access_control.privileges import OWN_APPS
 from access_control.vault.categories import Category
 from access_control.vault.fields import SealedField
 from access_control.vault.models import Xid8Field

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from access_control.characters import strange_character
 from access_control.models import Staff
@@ -36,28 +36,35 @@ class ConsoleCommand(BaseCommand):
     while_restored = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run, unless a database was restored and nobody has accepted that, or an argument holds a strange character.
+        """Run, unless an argument holds a strange character, or a database was restored and nobody has accepted that.
 
-        Raises CommandError; of an argument (2) it names the place.
+        A database that is not there, full, or closing ends the command with a sentence and status 1. The message of a
+        database may quote a row, so only its class and code are said. Raises CommandError.
         """
         from access_control import restore
-        from access_control.vault import store
+        from access_control.vault import consoles
 
         for name, value in options.items():
             if isinstance(value, str) and (strange := strange_character(value)):
                 raise bad_usage(f"{name}: character {strange.position} is {strange.name}. Delete it and try again.")
-        if self.while_restored:
-            return super().execute(*args, **options)
         try:
-            restore.refuse_restored()
+            if not self.while_restored:
+                restore.refuse_restored()
+            return super().execute(*args, **options)
         except restore.DatabaseRestored as refused:
             raise CommandError(str(refused), returncode=REFUSED) from None
-        try:
-            return super().execute(*args, **options)
+        except (OperationalError, InterfaceError) as error:
+            code = getattr(error.__cause__, "sqlstate", None)
+            raise CommandError(
+                f"A database cannot be used ({type(error).__name__}{f', {code}' if code else ''}). Look whether it runs"
+                " and has room; its log says why. What this command had committed stays; run it again.",
+                returncode=REFUSED,
+            ) from None
         finally:
             # A restore cannot forget any more what this command has done, also when it ended half-way.
-            with contextlib.suppress(DatabaseError, VaultError):
-                store.tell()
+            if not self.while_restored:
+                with contextlib.suppress(DatabaseError, VaultError):
+                    consoles.tell()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--json`` and, for commands of a person, ``--as``."""

@@ -1,58 +1,18 @@
-"""The Python face of the vault's SQL functions; the only module that speaks to the vault database."""
+"""The Python face of the vault's SQL functions for keys, fences and lookups."""
 
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from django.db import Error as DatabaseError
 from django.db import connections
 
-from access_control.vault.errors import AnotherConsole, CeilingReached, FenceStands, KeyringError, VaultError
+from access_control.vault.calls import ALIAS, call
+from access_control.vault.consoles import told
+from access_control.vault.errors import KeyringError
 from access_control.vault.keyring import PUT_BACK
 from access_control.vault.seal import KeyRef
-
-# Arrays travel in binary (%b): as text, each byte of a key or a lookup would be written as two letters.
-ALIAS = "vault"
-_ERRORS: dict[str, type[VaultError]] = {
-    "CV001": FenceStands,
-    "CV002": CeilingReached,
-    "CV006": AnotherConsole,
-    "CV011": KeyringError,
-}
-
-
-class DatabaseIdentity(NamedTuple):
-    """Which database this is: its oid, its server's system identifier, its timeline, and how often it was restored."""
-
-    database: int
-    system: int
-    timeline: int
-    restore_epoch: int
-
-
-class Testimony(NamedTuple):
-    """What the vault is told of the console: which database it is, and the newest ledger event committed there."""
-
-    identity: DatabaseIdentity
-    sequence: int | None
-    event: uuid.UUID | None
-
-
-def _nothing_to_tell() -> Testimony | None:
-    return None
-
-
-# Asked before everything that opens, freezes or destroys. Whoever keeps the ledger hands it in (access_control.apps).
-testimony: Callable[[], Testimony | None] = _nothing_to_tell
-
-
-def _told() -> tuple[list[int | None] | None, uuid.UUID | None]:
-    """The testimony as the vault's functions take it."""
-    said = testimony()
-    return (None, None) if said is None else ([*said.identity, said.sequence], said.event)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,19 +37,6 @@ class KeyStatus:
     certificate_line: uuid.UUID | None
 
 
-@contextmanager
-def _call(sql: str, *parameters: Any) -> Iterator[Any]:
-    with connections[ALIAS].cursor() as cursor:
-        try:
-            cursor.execute(sql, parameters)
-        except DatabaseError as error:
-            known = _ERRORS.get(getattr(error.__cause__, "sqlstate", "") or "")
-            if known is None:
-                raise
-            raise known(str(error.__cause__).splitlines()[0]) from None
-        yield cursor
-
-
 def holds_keys() -> bool:
     """Whether any key, living or destroyed, stands in the vault. False before the vault was migrated."""
     with connections[ALIAS].cursor() as cursor:
@@ -105,14 +52,14 @@ def refuse_another_keyring(checks: dict[int, bytes]) -> None:
 
     A key id that is new is entered. Else some keys would open under one keyring and some under another.
     """
-    with _call("SELECT vault_keyring_is_another(%s::integer[], %s)", list(checks), list(checks.values())) as cursor:
+    with call("SELECT vault_keyring_is_another(%s::integer[], %s)", list(checks), list(checks.values())) as cursor:
         if cursor.fetchone()[0]:
             raise KeyringError(f"This keyring is not the one that the vault was sealed with. {PUT_BACK}")
 
 
 def installation() -> tuple[uuid.UUID, int]:
     """(installation id, restore epoch of the vault)."""
-    with _call("SELECT id, restore_epoch FROM vault_installation()") as cursor:
+    with call("SELECT id, restore_epoch FROM vault_installation()") as cursor:
         found_id, epoch = cursor.fetchone()
         return found_id, epoch
 
@@ -124,13 +71,13 @@ def fetch(
 
     Raises CeilingReached when the hour's ceiling is used up and no approval is named, AnotherConsole.
     """
-    with _call(
+    with call(
         "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
         list(subjects),
         list(categories),
         event,
         approval,
-        *_told(),
+        *told(),
     ) as cursor:
         return [StoredKey(KeyRef(*row[:3]), row[3] and bytes(row[3]), *row[4:]) for row in cursor.fetchall()]
 
@@ -141,7 +88,7 @@ def create(keys: Sequence[tuple[KeyRef, bytes]], *, keyring_id: int) -> set[KeyR
     Raises FenceStands, and KeyringError when no keyring with the key ``keyring_id`` was announced.
     """
     refs = [ref for ref, _ in keys]
-    with _call(
+    with call(
         "SELECT * FROM vault_create(%b, %b::smallint[], %b::bigint[], %b, %s)",
         [ref.subject for ref in refs],
         [ref.category for ref in refs],
@@ -168,16 +115,22 @@ def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> l
     Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached, AnotherConsole.
     """
     refs = [ref for ref, _ in items]
-    with _call(
+    with call(
         "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s, %s::bigint[], %s)",
         [ref.subject for ref in refs],
         [ref.category for ref in refs],
         [ref.generation for ref in refs],
         [line for _, line in items],
         plan_hash,
-        *_told(),
+        *told(),
     ) as cursor:
         return [Ended(*row) for row in cursor.fetchall()]
+
+
+def destructions_left() -> int:
+    """How many more keys the vault destroys this hour. Only the purger role may ask."""
+    with call("SELECT vault_destructions_left()") as cursor:
+        return int(cursor.fetchone()[0])
 
 
 def freeze(
@@ -187,13 +140,13 @@ def freeze(
 
     The vault remembers the legal hold for which it froze, until it thaws. Raises AnotherConsole.
     """
-    with _call(
+    with call(
         "SELECT vault_freeze(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
         list(subjects),
         list(categories),
         hold,
         for_hold,
-        *_told(),
+        *told(),
     ) as cursor:
         return int(cursor.fetchone()[0])
 
@@ -209,64 +162,13 @@ class FrozenSubject(NamedTuple):
 
 def frozen(subjects: Sequence[uuid.UUID] | None = None) -> list[FrozenSubject]:
     """Which of ``subjects`` (None: of all) have frozen keys."""
-    with _call("SELECT * FROM vault_frozen(%s)", None if subjects is None else list(subjects)) as cursor:
+    with call("SELECT * FROM vault_frozen(%s)", None if subjects is None else list(subjects)) as cursor:
         return [FrozenSubject(*row) for row in cursor.fetchall()]
-
-
-class Remembered(NamedTuple):
-    """What the vault remembers of the console that it serves, and which database the vault itself is."""
-
-    console: DatabaseIdentity | None
-    sequence: int | None
-    event: uuid.UUID | None
-    told_at: datetime.datetime | None
-    # The hash of the plan in whose name keys were destroyed last.
-    destroyed_plan: bytes | None
-    itself: DatabaseIdentity
-
-
-def remembered() -> Remembered:
-    """One short query."""
-    with _call("SELECT * FROM vault_console()") as cursor:
-        row = cursor.fetchone()
-    console = None if row[0] is None else DatabaseIdentity(*row[:4])
-    plan = None if row[7] is None else bytes(row[7])
-    return Remembered(console, row[4], row[5], row[6], plan, DatabaseIdentity(*row[8:]))
-
-
-def tell() -> None:
-    """The vault remembers what is committed in the console now. Raises AnotherConsole."""
-    with _call("SELECT vault_tell(%s::bigint[], %s)", *_told()):
-        pass
-
-
-def note_console(identity: DatabaseIdentity, *, again: bool = False) -> None:
-    """From now on the vault serves this console. ``again``: the vault itself was restored."""
-    with _call("SELECT vault_note_console(%s::bigint[], %s)", [*identity], again):
-        pass
-
-
-def marks(*, below: int, most: int) -> list[tuple[int, uuid.UUID, datetime.datetime]]:
-    """(sequence, event, when) of what the vault was told of the console it serves, newest first."""
-    with _call("SELECT * FROM vault_marks(%s, %s)", below, most) as cursor:
-        return list(cursor.fetchall())
-
-
-def events_fetched(since: datetime.datetime) -> list[tuple[uuid.UUID, list[uuid.UUID]]]:
-    """(event, subjects) of every fetch since, as the vault itself wrote them."""
-    with _call("SELECT event, subjects FROM vault_events_fetched(%s)", since) as cursor:
-        return list(cursor.fetchall())
-
-
-def subjects_made(since: datetime.datetime) -> list[uuid.UUID]:
-    """Whose keys, any of them, were made since."""
-    with _call("SELECT subject FROM vault_subjects_made(%s)", since) as cursor:
-        return [row[0] for row in cursor.fetchall()]
 
 
 def status(subjects: Sequence[uuid.UUID]) -> list[KeyStatus]:
     """What stands in the vault for ``subjects``, without any key."""
-    with _call("SELECT * FROM vault_status(%s)", list(subjects)) as cursor:
+    with call("SELECT * FROM vault_status(%s)", list(subjects)) as cursor:
         return [KeyStatus(KeyRef(*row[:3]), *row[3:]) for row in cursor.fetchall()]
 
 
@@ -279,7 +181,7 @@ class LivingKey(NamedTuple):
 
 def left(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
     """The living keys of ``subjects``, by subject, category and generation."""
-    with _call("SELECT * FROM vault_left(%b)", list(subjects)) as cursor:
+    with call("SELECT * FROM vault_left(%b)", list(subjects)) as cursor:
         return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
 
 
@@ -289,19 +191,19 @@ def lock_living(subjects: Sequence[uuid.UUID]) -> list[LivingKey]:
     Asked, with the subject's row locked, by whoever decides something that a destruction would undo. A destruction
     commits only while it has that row itself, so what lives now is destroyed by nobody who had not seen the decision.
     """
-    with _call("SELECT * FROM vault_lock_living(%b)", list(subjects)) as cursor:
+    with call("SELECT * FROM vault_lock_living(%b)", list(subjects)) as cursor:
         return [LivingKey(KeyRef(*row[:3]), row[3]) for row in cursor.fetchall()]
 
 
 def wait_for_destructions() -> None:
     """Returns once no destruction is under way, whosever keys it is about."""
-    with _call("SELECT vault_wait_for_destructions()"):
+    with call("SELECT vault_wait_for_destructions()"):
         pass
 
 
 def newest_dead(categories: Sequence[int], *, above: uuid.UUID, most: int) -> list[uuid.UUID]:
     """Subjects of whom the newest key of one of ``categories`` is a fence: at most ``most`` with ids ``above`` this."""
-    with _call("SELECT * FROM vault_newest_dead(%s::smallint[], %s, %s)", list(categories), above, most) as cursor:
+    with call("SELECT * FROM vault_newest_dead(%s::smallint[], %s, %s)", list(categories), above, most) as cursor:
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -317,14 +219,14 @@ class Fence(NamedTuple):
 
 def fences(subjects: Sequence[uuid.UUID]) -> list[Fence]:
     """The fences of ``subjects``: everything of them that was destroyed."""
-    with _call("SELECT * FROM vault_fences(%b)", list(subjects)) as cursor:
+    with call("SELECT * FROM vault_fences(%b)", list(subjects)) as cursor:
         return [Fence(row[0], KeyRef(*row[1:4]), row[4], bytes(row[5]), row[6]) for row in cursor.fetchall()]
 
 
 def subjects_with_more(refs: Sequence[KeyRef], *, kept: int) -> set[uuid.UUID]:
     """The subjects of ``refs`` of whom another key lives, leaving aside keys of the category ``kept``."""
     subjects, categories, generations = (list(column) for column in zip(*refs, strict=True))
-    with _call(
+    with call(
         "SELECT * FROM vault_subjects_with_more(%b, %b::smallint[], %b::bigint[], %s::smallint)",
         subjects,
         categories,
@@ -336,13 +238,13 @@ def subjects_with_more(refs: Sequence[KeyRef], *, kept: int) -> set[uuid.UUID]:
 
 def destroyed_by_plan() -> dict[bytes, int]:
     """How many keys the vault destroyed in the name of each plan (its hash, 32 bytes)."""
-    with _call("SELECT plan_hash, destroyed FROM vault_destroyed_by_plan()") as cursor:
+    with call("SELECT plan_hash, destroyed FROM vault_destroyed_by_plan()") as cursor:
         return {bytes(plan_hash): destroyed for plan_hash, destroyed in cursor.fetchall()}
 
 
 def stray_lookups(subjects: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
     """(subject, category) of lookups that rest on a category of which no key lives: somebody put them there."""
-    with _call("SELECT subject, category FROM vault_stray_lookups(%b)", list(subjects)) as cursor:
+    with call("SELECT subject, category FROM vault_stray_lookups(%b)", list(subjects)) as cursor:
         return list(cursor.fetchall())
 
 
@@ -364,7 +266,7 @@ def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
 
     A destroyed member's number has no owner any more, and gets none while its tombstone lasts.
     """
-    with _call(
+    with call(
         "SELECT * FROM vault_claim(%b::smallint[], %s::smallint, %b, %b, %b::smallint[])",
         [lookup.field for lookup in lookups],
         version,
@@ -377,7 +279,7 @@ def claim(lookups: Sequence[Lookup], *, version: int) -> dict[bytes, uuid.UUID]:
 
 def add_lookups(lookups: Sequence[Lookup], *, version: int) -> None:
     """Enter lookups that may be shared (a family's telephone). Those already there stay."""
-    with _call(
+    with call(
         "SELECT vault_lookups_add(%b::smallint[], %s::smallint, %b, %b, %b::smallint[], %b::smallint[])",
         [lookup.field for lookup in lookups],
         version,
@@ -391,13 +293,13 @@ def add_lookups(lookups: Sequence[Lookup], *, version: int) -> None:
 
 def outdated_subjects(*, newest: int, after: uuid.UUID, most: int) -> list[uuid.UUID]:
     """The next subjects behind ``after`` that have lookups of a version before ``newest``: at most 1,000, by id."""
-    with _call("SELECT * FROM vault_lookups_outdated(%s::smallint, %s, %s)", newest, after, most) as cursor:
+    with call("SELECT * FROM vault_lookups_outdated(%s::smallint, %s, %s)", newest, after, most) as cursor:
         return [row[0] for row in cursor.fetchall()]
 
 
 def renew_lookups(lookups: Sequence[Lookup], *, version: int, subjects: Sequence[uuid.UUID]) -> None:
     """``lookups``, of ``version``, take the place of every older one of ``subjects``. Raises FenceStands."""
-    with _call(
+    with call(
         "SELECT vault_lookups_renew(%b::smallint[], %s::smallint, %b, %b, %b::smallint[], %b::smallint[], %b)",
         [lookup.field for lookup in lookups],
         version,
@@ -412,7 +314,7 @@ def renew_lookups(lookups: Sequence[Lookup], *, version: int, subjects: Sequence
 
 def remove_lookups(subject: uuid.UUID, lookups: Sequence[tuple[int, bytes]]) -> None:
     """Take lookups (field, keyed hash) of ``subject`` out."""
-    with _call(
+    with call(
         "SELECT vault_lookups_remove(%s::smallint[], %s, %s)",
         [field for field, _ in lookups],
         [mac for _, mac in lookups],
@@ -423,7 +325,7 @@ def remove_lookups(subject: uuid.UUID, lookups: Sequence[tuple[int, bytes]]) -> 
 
 def find(probes: Sequence[tuple[int, bytes]], *, most: int) -> list[uuid.UUID]:
     """Subjects with any of the lookups (field, keyed hash): at most ``most`` and never more than 100."""
-    with _call(
+    with call(
         "SELECT subject FROM vault_find(%s::smallint[], %s, %s)",
         [field for field, _ in probes],
         [mac for _, mac in probes],
@@ -437,7 +339,7 @@ def owners(probes: Sequence[tuple[int, bytes]]) -> dict[bytes, uuid.UUID]:
 
     Only a member number or a login ID has an owner; of what may be shared, the vault tells nothing here.
     """
-    with _call(
+    with call(
         "SELECT * FROM vault_owners(%s::smallint[], %s)",
         [field for field, _ in probes],
         [mac for _, mac in probes],
@@ -453,18 +355,18 @@ def tombstones(macs: Sequence[bytes]) -> dict[bytes, datetime.datetime]:
     """Member number's keyed hash → when its member was destroyed, for those of ``macs`` whose member was."""
     found: dict[bytes, datetime.datetime] = {}
     for start in range(0, len(macs), MOST_TOMBSTONES):
-        with _call("SELECT * FROM vault_tombstones(%b)", list(macs[start : start + MOST_TOMBSTONES])) as cursor:
+        with call("SELECT * FROM vault_tombstones(%b)", list(macs[start : start + MOST_TOMBSTONES])) as cursor:
             found |= {bytes(mac): destroyed_at for mac, destroyed_at in cursor.fetchall()}
     return found
 
 
 def forget_tombstones() -> int:
     """Remove the stones whose time is over; returns how many. Only the purger role may."""
-    with _call("SELECT vault_forget_tombstones()") as cursor:
+    with call("SELECT vault_forget_tombstones()") as cursor:
         return int(cursor.fetchone()[0])
 
 
 def fetch_records(since: datetime.datetime) -> list[tuple[int, datetime.datetime, str, uuid.UUID, int]]:
     """(id, at, role, event, subject count) of every fetch since, as the vault itself wrote them."""
-    with _call("SELECT id, at, role, event, subject_count FROM vault_fetch_records(%s)", since) as cursor:
+    with call("SELECT id, at, role, event, subject_count FROM vault_fetch_records(%s)", since) as cursor:
         return list(cursor.fetchall())

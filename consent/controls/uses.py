@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.controls import MOST_ROWS, Control, Measured, queried, tallied
 from access_control.models import LedgerEvent
-from access_control.sql import OWN_APPS
+from access_control.privileges import OWN_APPS
 from access_control.vault import store
 from consent.events import Event
 from members.inventory import CLEAR

@@ -95,7 +95,7 @@ class _NoRejects(Rejects):
     """Demo rows are valid; one that is not is a mistake in the generator."""
 
     def __init__(self) -> None:
-        self._file = None
+        """Opens no file."""
 
     def add(self, line: int, faults: Any) -> None:
         """Raises ValueError with the faults' codes."""

@@ -4,7 +4,7 @@ import abc
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
@@ -14,6 +14,9 @@ from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from access_control.models import Staff
 from access_control.vault.errors import CeilingReached
 from members.lines import Imported, Rejects, numbered_lines
+
+# How much of a file tells what kind it is.
+LOOKED_AT = 100_000
 
 
 class ImportCommand(ConsoleCommand, abc.ABC):
@@ -48,7 +51,9 @@ class ImportCommand(ConsoleCommand, abc.ABC):
         """FILE, ``--dry-run`` and ``--rejects``."""
         super().add_arguments(parser)
         parser.add_argument("file", help=f"JSON lines, {self.what}.")
-        parser.add_argument("--dry-run", action="store_true", help="Check every row; write nothing but the rejects.")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Say what would become of each row; write nothing but the rejects."
+        )
         parser.add_argument("--rejects", help="Where bad rows are listed (default: FILE.rejects.jsonl).")
         parser.add_argument(
             "--warnings", help="Where is listed what rows came in without (default: FILE.warnings.jsonl)."
@@ -67,22 +72,12 @@ class ImportCommand(ConsoleCommand, abc.ABC):
     ) -> None:
         """Import, print one summary, exit 1 only when rows were rejected."""
         path = Path(file)
-        if not path.is_file():
-            raise bad_usage(f"{file} is no file.")
-        rejects_path = Path(rejects) if rejects else path.with_name(path.name + ".rejects.jsonl")
-        if rejects_path.exists() and rejects_path.samefile(path):
-            raise bad_usage(f"--rejects {rejects}: this is the file that is read.")
-        warnings_path = Path(warnings) if warnings else path.with_name(path.name + ".warnings.jsonl")
-        if warnings_path.exists() and warnings_path.samefile(path):
-            raise bad_usage(f"--warnings {warnings}: this is the file that is read.")
-        bad, odd = Rejects(rejects_path), Rejects(warnings_path)
+        file_opened = _opened(path)
+        paths = _list_of(path, "rejects", rejects), _list_of(path, "warnings", warnings)
         how = self.read_options(**options)
         actor = self.actor(username, self.permission)
+        bad, odd = _lists(*paths)
         columns = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        try:
-            file_opened = path.open("rb")
-        except OSError as error:
-            raise bad_usage(f"{file} cannot be read ({type(error).__name__}).") from None
         with file_opened as lines, Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("rows", total=None)
             try:
@@ -103,14 +98,99 @@ class ImportCommand(ConsoleCommand, abc.ABC):
                     " imported so far stays; run the command again in an hour.",
                     returncode=REFUSED,
                 ) from None
-        written, warned = bad.close(), odd.close()
-        counted = (*self.counted, "would_create", "would_compare") if dry_run else self.counted
-        counts = {name: getattr(result, name) for name in counted}
+        self._say(result, bad.close(), odd.close(), dry_run=dry_run, as_json=json)
+        if result.rejected:
+            sys.exit(REFUSED)
+
+    def _say(
+        self, result: Imported, written: Path | None, warned: Path | None, *, dry_run: bool, as_json: bool
+    ) -> None:
+        """The summary: what was counted, or what would be, and where the lists are."""
+        counts = {name: getattr(result, name) for name in self.counted}
         summary: dict[str, Any] = counts | {"rejects_file": str(written) if written else None}
         if "warned" in counts:
             summary["warnings_file"] = str(warned) if warned else None
-        text = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+        text = f"{counts.pop('read')} read: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+        if dry_run:
+            summary |= {"would_create": result.would_create, "would_compare": result.would_compare}
+            text = (
+                f"Nothing was imported (--dry-run). {result.read} read: {result.would_create} would be created,"
+                f" {result.would_compare} are on file and would be compared, {result.rejected} would be rejected"
+            )
         see = " and ".join(str(named) for named in (written, warned) if named)
-        self.answer(summary, f"{text}; see {see}." if see else f"{text}.", as_json=json)
-        if result.rejected:
-            sys.exit(REFUSED)
+        self.answer(summary, f"{text}; see {see}." if see else f"{text}.", as_json=as_json)
+
+
+def _list_of(path: Path, option: str, named: str | None) -> tuple[str, Path]:
+    """An option and the file it names, beside the file that is read when it is not given. Raises CommandError."""
+    listed = Path(named) if named else path.with_name(f"{path.name}.{option}.jsonl")
+    if listed.exists() and listed.samefile(path):
+        raise bad_usage(f"--{option} {named}: this is the file that is read.")
+    return option, listed
+
+
+def _lists(*paths: tuple[str, Path]) -> list[Rejects]:
+    """The lists, opened before the first row. Raises CommandError (2) when one cannot be written."""
+    opened: list[Rejects] = []
+    for option, path in paths:
+        try:
+            opened.append(Rejects(path))
+        except OSError as error:
+            for other in opened:
+                other.close()
+            raise bad_usage(
+                f"The {option} file {path} cannot be written ({type(error).__name__}), so nothing was imported."
+                f" Name another with --{option}."
+            ) from None
+    return opened
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file, if it can be JSON lines at all. Raises CommandError (2): what it is instead, and what to do."""
+    if path.is_dir():
+        raise bad_usage(f"{path} is a directory. Give one file of JSON lines.")
+    if not path.is_file():
+        raise bad_usage(f"{path} is no file.")
+    try:
+        file = path.open("rb")
+        head = file.read(LOOKED_AT)
+        file.seek(0)
+    except OSError as error:
+        raise bad_usage(f"{path} cannot be read ({type(error).__name__}).") from None
+    if another := _another_kind(head):
+        file.close()
+        raise bad_usage(f"{path} {another} docs/import-format.md says what is read.")
+    return file
+
+
+def _another_kind(head: bytes) -> str:
+    """What a file is that holds no JSON lines, as far as its beginning tells; "" when it may hold them."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "is UTF-16. Save it as UTF-8."
+    if head.startswith((b"PK\x03\x04", b"\x1f\x8b", b"%PDF", b"\xd0\xcf\x11\xe0")):
+        return "is an archive, a spreadsheet or a PDF. Give JSON lines: one object a line, in UTF-8."
+    lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
+    # One bad line among good ones is a bad row; that no line begins as an object does is another kind of file.
+    if not lines or any(line.lstrip().startswith(b"{") for line in lines):
+        return _another_encoding(lines)
+    if lines[0].lstrip().startswith(b"["):
+        return "is one JSON list. Give JSON lines: one object a line."
+    if any(sign in lines[0] for sign in (b",", b"\t", b";")):
+        return "is a table (CSV). Give JSON lines: one object a line, in UTF-8."
+    return ""
+
+
+def _another_encoding(lines: list[bytes]) -> str:
+    """Whether every whole line that is not ASCII is CP932 (Shift_JIS) and none is UTF-8."""
+    whole = [line for line in lines[:-1] or lines if not line.isascii()]
+    if whole and all(not _reads(line, "utf-8") and _reads(line, "cp932") for line in whole):
+        return "is CP932 (Shift_JIS). Save it as UTF-8."
+    return ""
+
+
+def _reads(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True

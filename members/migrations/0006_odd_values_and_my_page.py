@@ -36,6 +36,11 @@ class Migration(migrations.Migration):
             name='case',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='corrections', to='members.case', verbose_name='case'),
         ),
+        migrations.AlterField(
+            model_name='membergrant',
+            name='end_reason',
+            field=models.CharField(blank=True, choices=[('asked', 'the member asked'), ('joined', 'joined the site'), ('imported', 'imported from the marketplace'), ('my_page', 'changed by the member on My Page'), ('daily_work', 'daily work'), ('identified', 'the caller was identified'), ('case_closed', 'the case was closed'), ('revoked', 'access was revoked'), ('neither_number', 'the agent says: neither a card number nor an Individual Number'), ('not_true', 'the data on file is correct'), ('not_proven', 'the change could not be confirmed'), ('withdrawn_by_member', 'the member took the request back'), ('hired', 'joined the company'), ('moved', 'moved to other work'), ('left', 'left the company'), ('set_up', 'setting up the installation'), ('scheduled', 'scheduled run'), ('signed_in', 'signed in'), ('sign_in_failed', 'sign-in failed'), ('own_account', 'own account'), ('retention_ended', 'the retention period is over'), ('legal_hold', 'the data is evidence'), ('hold_lifted', 'the data is evidence no longer'), ('changed_mind', 'the former member changed their mind'), ('tax_audit', 'a tax audit asks for it'), ('authority', 'a court or an authority asks for it'), ('plan_wrong', 'the list is not what should be destroyed'), ('cannot_go_on', 'the run cannot be carried to its end'), ('bookkeeping', 'the books are checked')], max_length=40, verbose_name='why it ended'),
+        ),
         migrations.AddConstraint(
             model_name='correction',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('case__isnull', False), ('channel', 'case')), models.Q(('case', None), ('channel', 'my_page'), ('state', 'applied')), _connector='OR'), name='members_correction_my_page_is_no_case'),

@@ -13,6 +13,7 @@ from access_control.history import tracked
 from access_control.ids import new_id
 from access_control.locks import Rank
 from access_control.models import Staff
+from access_control.privileges import ADDS, Writes
 from access_control.roles import PERMISSIONS
 from access_control.vault.fields import SealedField
 from members import inventory
@@ -101,6 +102,9 @@ class Case(models.Model):
     lock_rank = Rank.CASE
     objects = CaseQuerySet.as_manager()
 
+    # The purger locks cases, which takes the right to change a column; every change of a case is tracked.
+    privileges: ClassVar = {"app": Writes(insert=True, update=True), "purger": Writes(update=("due_on",))}
+
     class Meta:
         verbose_name = _("case")
         verbose_name_plural = _("cases")
@@ -151,6 +155,9 @@ class MemberGrant(GrantBase):
 
     content_object = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"))
     case = models.ForeignKey(Case, models.PROTECT, verbose_name=_("case"))
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=("ended_at", "end_reason", "expires_at"))}
+    untracked = "Only its end can change (privilege on columns); opening and ending are events in the ledger."
 
     class Meta:
         verbose_name = _("grant")
@@ -207,6 +214,9 @@ CREATE OR REPLACE TRIGGER identity_try_is_now BEFORE INSERT ON members_identityt
 """,
     )
 
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
+
     class Meta:
         verbose_name = _("identity check")
         verbose_name_plural = _("identity checks")
@@ -234,6 +244,9 @@ class CaseNote(models.Model):
     at = models.DateTimeField(_("time"))
     text = SealedField(inventory.CASE_NOTE, subject="subject_id", verbose_name=_("case note"))
 
+    privileges: ClassVar = {"app": ADDS, "purger": Writes(update=("text",))}
+    untracked = "Nobody changes a note: rows are added, and emptied at destruction."
+
     class Meta:
         verbose_name = _("case note")
         verbose_name_plural = _("case notes")
@@ -259,6 +272,8 @@ class Suspension(models.Model):
     ended_at = models.DateTimeField(_("until"), null=True, blank=True)
 
     history = tracked()
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=True)}
 
     class Meta:
         verbose_name = _("suspension")
@@ -313,6 +328,8 @@ class Correction(models.Model):
     proposed = SealedField(inventory.PROPOSED, subject="member_id", verbose_name=_("value asked for"))
 
     history = tracked()
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=True), "purger": Writes(update=("proposed",))}
 
     class Meta:
         verbose_name = _("correction")
@@ -386,6 +403,12 @@ class Notice(models.Model):
     attempts = models.SmallIntegerField(_("attempts"), default=0)
     failure = models.CharField(_("why it failed"), max_length=80, blank=True)
     to = SealedField(inventory.NOTICE_TO, subject="member_id", verbose_name=_("notice address"))
+
+    privileges: ClassVar = {
+        "app": Writes(insert=True, update=("state", "claimed_at", "sent_at", "next_try_at", "attempts", "failure")),
+        "purger": Writes(update=("to",)),
+    }
+    untracked = "People change nothing of it: the sender moves its state, and each end is an event in the ledger."
 
     class Meta:
         verbose_name = _("notice")

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.ids import new_id
 from access_control.models import Staff
+from access_control.privileges import ADDS
 from members.models.cases import Case
 from members.models.people import Member
 
@@ -38,7 +39,8 @@ class IdentityDocument(models.Model):
     at = models.DateTimeField(_("time"))
 
     append_only = True
-    written_by = ("app",)
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
     database_rules: ClassVar = (
         """
 CREATE OR REPLACE FUNCTION document_is_seen_by_another() RETURNS trigger

@@ -10,6 +10,7 @@ from access_control.history import tracked
 from access_control.ids import new_id
 from access_control.locks import Rank
 from access_control.models import Entity
+from access_control.privileges import Writes
 from access_control.vault.fields import SealedField
 from members import inventory
 
@@ -65,6 +66,8 @@ CREATE OR REPLACE TRIGGER membership_takes_its_way BEFORE UPDATE ON members_memb
 """,
     )
 
+    privileges: ClassVar = {"app": Writes(insert=True, update=True), "purger": Writes(update=True)}
+
     class Meta:
         verbose_name = _("member")
         verbose_name_plural = _("members")
@@ -96,6 +99,8 @@ class MemberData(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"))
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=True), "purger": Writes(delete=True)}
 
     class Meta:
         abstract = True

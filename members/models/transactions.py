@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.history import tracked
 from access_control.ids import new_id
+from access_control.privileges import Writes
 from access_control.vault.fields import SealedField
 from members import inventory
 from members.models.people import Member
@@ -36,6 +37,9 @@ class Transaction(models.Model):
     address = SealedField(inventory.TRANSACTION_ADDRESS, subject="member_id", verbose_name=_("buyer's address"))
 
     history = tracked()
+
+    # A record is locked while it is looked at, which takes the right to change a column; every change is tracked.
+    privileges: ClassVar = {"app": Writes(insert=True, update=True), "purger": Writes(delete=True)}
 
     class Meta:
         verbose_name = _("transaction")

@@ -186,9 +186,23 @@ def _try(case: Case, member: Member, facts: Mapping[str, str], act: Act) -> tupl
     answer, said = _answer(case, member, facts, event, act)
     if answer not in {Answer.MATCH, Answer.NO_MATCH}:
         return answer, TRIES_A_DAY - spent
-    _count(case, facts, day=day, ordinal=spent + 1, passed=answer is Answer.MATCH, said=said, act=act)
-    if answer is Answer.MATCH:
-        assert act.actor is not None
+    assert act.actor is not None
+    passed = answer is Answer.MATCH
+    _count(
+        IdentityTry(
+            member=member,
+            day=day,
+            ordinal=spent + 1,
+            case=case,
+            staff=act.actor,
+            at=timezone.now(),
+            offered=sorted(facts),
+            matched=sorted(facts) if passed else [],
+            passed=passed,
+            said=said,
+        )
+    )
+    if passed:
         _identified(case, act.actor, act)
     elif spent + 1 == TRIES_A_DAY:
         mark_contested(case, act=act, now=timezone.now())
@@ -244,26 +258,11 @@ def _readable(read: Callable[[Any], str], rows: Any) -> Iterator[str]:
             continue
 
 
-def _count(
-    case: Case, facts: Mapping[str, str], *, day: datetime.date, ordinal: int, passed: bool, said: bytes, act: Act
-) -> None:
+def _count(tried: IdentityTry) -> None:
     """The try is on record. Raises TriesUsedUp when another one took its place."""
-    assert case.member_id is not None
-    assert act.actor is not None
     try:
         with transaction.atomic():
-            IdentityTry.objects.create(
-                member_id=case.member_id,
-                day=day,
-                ordinal=ordinal,
-                case=case,
-                staff=act.actor,
-                at=timezone.now(),
-                offered=sorted(facts),
-                matched=sorted(facts) if passed else [],
-                passed=passed,
-                said=said,
-            )
+            tried.save(force_insert=True)
     except IntegrityError:
         raise TriesUsedUp from None
 

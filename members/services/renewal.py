@@ -11,12 +11,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from access_control import locks
 from access_control.codes import Reason
 from access_control.ledger import acting
+from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.errors import CeilingReached, KeyringError, VaultError
 from access_control.vault.lookups import NORMAL_FORM_VERSION, hashing
-from access_control.vault.ring import keys_for, require_own_keyring
+from access_control.vault.ring import require_own_keyring
 from members.events import Event
 from members.lookups import every_lookup
 from members.models import Member
@@ -83,12 +85,11 @@ def _renew(members: Sequence[uuid.UUID]) -> int:
 def _renew_together(members: Sequence[uuid.UUID]) -> int:
     failure: VaultError | None = None
     with acting(None, reason=Reason.SCHEDULED) as act:
-        locked = Member.objects.filter(pk__in=members).order_by("pk").select_for_update(no_key=True)
-        subjects = list(locked.values_list("pk", flat=True))
+        subjects = [member.pk for member in locks.change(Member.objects.filter(pk__in=members).only("pk"))]
         event = act.record(Event.LOOKUPS_RENEWED, count=len(subjects))
         # The vault has its record of the fetch, so the event stays, whatever comes of it.
         try:
-            with keys_for(subjects, DATA_CATEGORIES, event=event) as ring:
+            with opening(None, None, subjects=subjects, categories=DATA_CATEGORIES, event=event) as ring:
                 people = stored_people(subjects, ring)
             mac = hashing()
             lookups = [one for subject, person in people.items() for one in every_lookup(person, subject, mac=mac)]

@@ -3,7 +3,7 @@
 from retention.models.holds import LegalHold
 from retention.models.plans import Plan, PlanEnd, PlanExclusion, PlanLine, new_plan_reference
 from retention.models.rules import COUNTED_FROM, Rule, RuleVersion, Start
-from retention.models.runs import Certificate, CertificateLine, Parked, Run, Verification
+from retention.models.runs import Certificate, CertificateLine, Parked, Recheck, Run, Verification
 
 __all__ = [
     "COUNTED_FROM",
@@ -15,6 +15,7 @@ __all__ = [
     "PlanEnd",
     "PlanExclusion",
     "PlanLine",
+    "Recheck",
     "Rule",
     "RuleVersion",
     "Run",

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.history import tracked
 from access_control.ids import new_id
 from access_control.models import Staff
+from access_control.privileges import Writes
 from members.models import Member
 
 
@@ -34,7 +35,8 @@ class LegalHold(models.Model):
     )
 
     history = tracked()
-    written_by = ("app",)
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=True)}
 
     class Meta:
         verbose_name = _("legal hold")

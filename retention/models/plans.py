@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from access_control.codes import Reason, SubjectKind
 from access_control.ids import new_id
 from access_control.models import Approval, Staff
+from access_control.privileges import ADDS
 from access_control.vault.categories import Category
 from retention.models.rules import Rule, RuleVersion, Start
 
@@ -39,7 +40,9 @@ class Plan(models.Model):
     approval = models.OneToOneField(Approval, models.PROTECT, verbose_name=_("approval"))
 
     append_only = True
-    written_by = ("app",)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("destruction plan")
@@ -74,7 +77,9 @@ class PlanLine(models.Model):
     rule = models.ForeignKey(Rule, models.PROTECT, verbose_name=_("rule"))
 
     append_only = True
-    written_by = ("app",)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("item due")
@@ -110,7 +115,9 @@ class PlanExclusion(models.Model):
     line_count = models.IntegerField(_("items"))
 
     append_only = True
-    written_by = ("app",)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("exclusion")
@@ -141,7 +148,8 @@ class PlanEnd(models.Model):
     reason = models.CharField(_("why"), max_length=40, choices=Reason.choices)
 
     append_only = True
-    written_by = ("app",)
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
     database_rules = (
         """
 CREATE OR REPLACE FUNCTION plan_end_fits() RETURNS trigger

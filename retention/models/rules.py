@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.ids import new_id
 from access_control.models import Entity
+from access_control.privileges import ADDS
 from access_control.vault.categories import Category
 from retention.periods import FUNCTION
 
@@ -41,7 +42,9 @@ class RuleVersion(models.Model):
     change_reason = models.CharField(_("reason for the change"), max_length=300, blank=True)
 
     append_only = True
-    written_by = ("app",)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("retention rules")
@@ -84,8 +87,10 @@ class Rule(models.Model):
     ground = models.CharField(_("why"), max_length=20, choices=Ground.choices)
 
     append_only = True
-    written_by = ("app",)
     database_rules = (FUNCTION,)
+
+    privileges: ClassVar = {"app": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("retention rule")

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from access_control.codes import SubjectKind
+from access_control.privileges import ADDS, Writes
 from access_control.vault.categories import Category
 from retention.models.plans import Plan, PlanLine
 
@@ -26,7 +27,8 @@ class Run(models.Model):
     parked_count = models.IntegerField(_("parked"), default=0)
     os_host = models.CharField(_("host"), max_length=100)
 
-    written_by = ("purger",)
+    privileges: ClassVar = {"purger": Writes(insert=True, update=True)}
+    untracked = "The purger counts in it how far it has come; people change nothing of it."
 
     class Meta:
         verbose_name = _("destruction run")
@@ -57,7 +59,6 @@ class CertificateLine(models.Model):
     keyring = models.IntegerField(_("keyring key"))
 
     append_only = True
-    written_by = ("purger",)
     database_rules = (
         """
 CREATE OR REPLACE FUNCTION certificate_line_was_planned() RETURNS trigger
@@ -76,6 +77,9 @@ CREATE OR REPLACE TRIGGER certificate_line_was_planned AFTER INSERT ON retention
   REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION certificate_line_was_planned();
 """,
     )
+
+    privileges: ClassVar = {"purger": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("certificate line")
@@ -123,7 +127,9 @@ class Parked(models.Model):
     at = models.DateTimeField(_("time"))
 
     append_only = True
-    written_by = ("purger",)
+
+    privileges: ClassVar = {"purger": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("parked item")
@@ -147,7 +153,9 @@ class Certificate(models.Model):
     salt = models.BinaryField()
 
     append_only = True
-    written_by = ("purger",)
+
+    privileges: ClassVar = {"purger": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("certificate of destruction")
@@ -163,6 +171,34 @@ class Certificate(models.Model):
         return Q()
 
 
+class Recheck(models.Model):
+    """What ``verify_purge --all`` found among the certificate lines behind one and up to another. Never changed.
+
+    The nights follow each other: each begins behind the ``last`` line of the one before, until the end was reached.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(_("time"), db_default=Now())
+    behind = models.UUIDField(_("behind the line"))
+    last = models.UUIDField(_("up to the line"))
+    reached_end = models.BooleanField(_("all lines had their turn"))
+    line_count = models.IntegerField(_("lines"))
+    failed_count = models.IntegerField(_("findings"))
+    findings = ArrayField(models.CharField(max_length=120), verbose_name=_("findings"))
+
+    append_only = True
+    privileges: ClassVar = {"reader": ADDS}
+    untracked = "Rows are only ever added."
+
+    class Meta:
+        verbose_name = _("second look")
+        verbose_name_plural = _("second looks")
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class Verification(models.Model):
     """What ``verify_purge`` found about a plan's run. Written by the reader alone, which can change nothing else."""
 
@@ -174,7 +210,9 @@ class Verification(models.Model):
     findings = ArrayField(models.CharField(max_length=120), verbose_name=_("findings"))
 
     append_only = True
-    written_by = ("reader",)
+
+    privileges: ClassVar = {"reader": ADDS}
+    untracked = "Rows are only ever added."
 
     class Meta:
         verbose_name = _("verification")

@@ -31,10 +31,15 @@ class Month:
 
     @classmethod
     def named(cls, text: str) -> "Month":
-        """The month written ``2026-11``. Raises ValueError."""
+        """The month written ``2026-11``. Raises ValueError. :meth:`last` is the one before the month of a moment."""
         if not re.fullmatch(r"[0-9]{4}-[0-9]{2}", text):
             raise ValueError(text)
         return cls(datetime.date.fromisoformat(f"{text}-01"))
+
+    @classmethod
+    def last(cls, now: datetime.datetime) -> "Month":
+        """The month before that of ``now``, in days of Tokyo: also on the 31st."""
+        return cls((now.astimezone(TOKYO).date().replace(day=1) - datetime.timedelta(days=1)).replace(day=1))
 
     def __str__(self) -> str:
         return f"{self.first:%Y-%m}"

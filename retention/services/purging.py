@@ -152,9 +152,15 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
             for items in pending(plan):
                 if journal is None or end is not None:
                     _leave(plan, items)
-                else:
-                    _destroy(plan, items, journal)
-                progress(len(items))
+                    progress(len(items))
+                    continue
+                # No more than the vault allows this hour, be it less than a chunk: the rest is for the next one.
+                allowed = store.destructions_left()
+                if allowed:
+                    _destroy(plan, items[:allowed], journal)
+                    progress(len(items[:allowed]))
+                if allowed < len(items):
+                    raise CeilingReached
             with acting(None, reason=Reason.RETENTION_ENDED) as act:
                 issue(plan, key=key, journal=journal)
                 reached(Point.SIGNED)

@@ -16,8 +16,8 @@ from access_control.ledger import acting
 from access_control.models import AcceptedRestore, Approval, Staff
 from access_control.restore import OF_THE_VAULT, Console, Sign
 from access_control.services import approve, ask_approval, use_approval
-from access_control.vault import store
-from access_control.vault.store import DatabaseIdentity, Remembered
+from access_control.vault import consoles
+from access_control.vault.consoles import DatabaseIdentity, Remembered
 from retention.journal import newest_marks
 from retention.restores import Loss, losses, revived_keys
 
@@ -63,7 +63,7 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         with connection.cursor() as cursor:
             # Two who call at the same moment: one after the other.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ACCEPT_LOCK])
-        vault = store.remembered()
+        vault = consoles.remembered()
         console = restore.console_beside(vault)
         signs = restore.look()
         if not signs:
@@ -121,6 +121,6 @@ def _open_again(
     with acting(actor, reason=Reason.SET_UP) as act:
         act.record(Event.RESTORE_ACCEPTED, note=approval.pk, count=sum(lost.values()))
     # The vault last, and before the console commits: after a crash in between the epochs differ, and it stays closed.
-    store.note_console(DatabaseIdentity(*console.identity[:3], epoch), again=bool(OF_THE_VAULT.intersection(signs)))
-    restore.note_vault(store.remembered().itself)
+    consoles.note_console(DatabaseIdentity(*console.identity[:3], epoch), again=bool(OF_THE_VAULT.intersection(signs)))
+    restore.note_vault(consoles.remembered().itself)
     return accepted

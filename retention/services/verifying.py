@@ -20,7 +20,7 @@ from access_control.vault import store
 from access_control.vault.seal import KeyRef
 from retention import merkle
 from retention.journal import JournalError, entries, path_of
-from retention.models import Certificate, Plan, Verification
+from retention.models import Certificate, CertificateLine, Plan, Recheck, Verification
 from retention.services.certificates import lines_of
 
 BATCH = 5_000
@@ -68,12 +68,19 @@ def _planned(plan: Plan) -> Iterator[list[_Line]]:
 
 
 def verify_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda lines: None) -> Verification:
-    """Every line of the plan is looked at; what was found is on record."""
+    """Every line of the plan is looked at; what was found is on record.
+
+    Of a run that has not begun there is nothing to look at: that is the one finding.
+    """
     found = Findings()
     with connection.cursor() as cursor:
         cursor.execute("SELECT finished_at FROM retention_run WHERE plan_id = %s", [plan.pk])
         run = cursor.fetchone()
-    if run is None or run[0] is None:
+    if run is None:
+        found.add("not_begun")
+        return _recorded(plan, found)
+    finished = run[0] is not None
+    if not finished:
         found.add("not_finished")
     digest = hashlib.sha256(f"plan {plan.pk} {plan.as_of}\n".encode())
     approved = bytes(plan.approval.payload_hash)
@@ -84,20 +91,26 @@ def verify_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda lines: No
             ref = line.ref
             digest.update(f"{line.id} {ref.subject} {ref.category} {ref.generation} {line.due_on}\n".encode())
         certified += sum(line.certified for line in lines)
-        _look(lines, approved, columns, found)
+        _look(lines, approved, columns, found, finished=finished)
         progress(len(lines))
     if not digest.digest() == bytes(plan.payload_hash) == approved:
         found.add("plan_changed")
     _look_at_strange_lines(plan, found)
     _look_at_the_approval(plan, found)
-    facts = _look_at_the_certificate(plan, certified, found)
+    facts = _look_at_the_certificate(plan, certified, found, finished=finished)
     _look_at_the_journal(plan, facts, found)
+    return _recorded(plan, found)
+
+
+def _recorded(plan: Plan, found: Findings) -> Verification:
     return Verification.objects.create(
         plan=plan, verified_count=found.verified, failed_count=found.failed, findings=found.said
     )
 
 
-def _look(lines: list[_Line], plan_hash: bytes, columns: list[tuple[str, str, str]], found: Findings) -> None:
+def _look(
+    lines: list[_Line], plan_hash: bytes, columns: list[tuple[str, str, str]], found: Findings, *, finished: bool
+) -> None:
     """Each line is either a fence, certified, with nothing left beside it; or parked, with its key as it was."""
     subjects = sorted({line.ref.subject for line in lines})
     fences = {fence.line: fence for fence in store.fences(subjects)}
@@ -116,7 +129,7 @@ def _look(lines: list[_Line], plan_hash: bytes, columns: list[tuple[str, str, st
                 ("certified_and_parked", line.certified and line.parked),
                 ("lookup_left", line.certified and ref not in living and (ref.subject, ref.category) in strays),
                 ("row_left", ref in standing),
-                ("neither", not line.certified and not line.parked),
+                ("neither", finished and not line.certified and not line.parked),
             )
             if wrong
         ]
@@ -250,14 +263,15 @@ def _are_certified(plan: Plan, lines: set[bytes]) -> bool:
     return count == len(lines)
 
 
-def _look_at_the_certificate(plan: Plan, certified: int, found: Findings) -> dict[str, Any] | None:
+def _look_at_the_certificate(plan: Plan, certified: int, found: Findings, *, finished: bool) -> dict[str, Any] | None:
     """As an outsider reads it: the signature holds, the lines are those signed, the facts are those on record.
 
     Returns what was signed; None when there is no certificate.
     """
     certificate = Certificate.objects.filter(plan=plan).first()
     if certificate is None:
-        found.add("no_certificate")
+        if finished:
+            found.add("no_certificate")
         return None
     document = certificate.document.encode()
     facts: dict[str, Any] = json.loads(document)
@@ -271,6 +285,77 @@ def _look_at_the_certificate(plan: Plan, certified: int, found: Findings) -> dic
     if facts["plan_hash"] != bytes(plan.payload_hash).hex():
         found.add("certificate_of_another_plan")
     return facts
+
+
+# Everything that was ever destroyed, looked at again.
+
+_CERTIFIED = """
+SELECT x.id, x.subject, x.category, x.generation, p.payload_hash
+  FROM retention_certificateline x JOIN retention_plan p ON p.id = x.plan_id
+ WHERE x.id > %s ORDER BY x.id LIMIT %s
+"""
+_FIRST = uuid.UUID(int=0)
+
+
+def verify_again(*, most: int | None = None, progress: Callable[[int], Any] = lambda lines: None) -> Recheck:
+    """Certificate lines of all runs are looked at again: key, fence, lookups and rows. What was found is on record.
+
+    With ``most`` it goes on behind the line where the look before it stopped, and stops after so many; behind the last
+    line it begins anew, so that all of them have their turn. Without, all of them now. Flat memory.
+    """
+    newest = Recheck.objects.order_by("-id").first()
+    behind = newest.last if most is not None and newest is not None and not newest.reached_end else _FIRST
+    found, columns, last, count = Findings(), _sealed_columns(), behind, 0
+    while most is None or count < most:
+        size = BATCH if most is None else min(BATCH, most - count)
+        with connection.cursor() as cursor:
+            cursor.execute(_CERTIFIED, [last, size])
+            rows = cursor.fetchall()
+        if not rows:
+            break
+        last, count = rows[-1][0], count + len(rows)
+        _look_again([(row[0], KeyRef(*row[1:4]), bytes(row[4])) for row in rows], columns, found)
+        progress(len(rows))
+    return Recheck.objects.create(
+        behind=behind,
+        last=last,
+        reached_end=not CertificateLine.objects.filter(pk__gt=last).exists(),
+        line_count=count,
+        failed_count=found.failed,
+        findings=found.said,
+    )
+
+
+def _look_again(
+    lines: list[tuple[uuid.UUID, KeyRef, bytes]], columns: list[tuple[str, str, str]], found: Findings
+) -> None:
+    """What is certified is a fence under its own line and plan, with no key, no lookup and no row beside it."""
+    subjects = sorted({ref.subject for _line, ref, _hash in lines})
+    fences = {fence.line: fence for fence in store.fences(subjects)}
+    living = {key.ref for key in store.left(subjects)}
+    strays = set(store.stray_lookups(subjects))
+    standing = _standing_under([ref for _line, ref, _hash in lines], columns)
+    for line, ref, plan_hash in lines:
+        fence = fences.get(line)
+        faults = [
+            code
+            for code, wrong in (
+                ("key_lives", ref in living),
+                ("no_fence", fence is None or fence.ref != ref),
+                ("other_plan", fence is not None and fence.plan_hash != plan_hash),
+                ("lookup_left", ref not in living and (ref.subject, ref.category) in strays),
+                ("row_left", ref in standing),
+            )
+            if wrong
+        ]
+        for code in faults:
+            found.add(code, line)
+        found.verified += not faults
+
+
+def nightly_share(nights: int) -> int:
+    """How many lines a night takes so that all of them are looked at within so many nights."""
+    return max(1, -(-CertificateLine.objects.count() // nights))
 
 
 def newest_verification(plan: Plan) -> Verification | None:

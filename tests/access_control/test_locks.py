@@ -86,7 +86,6 @@ CHANGES = [
     (Person, {"access_class": ""}),
     (MemberGrant, {"ended_at": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}),
     (MemberGrant, {"expires_at": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}),
-    (MemberGrant, {"staff_epoch": 0}),
 ]
 
 

@@ -9,8 +9,8 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from access_control.checks import OWN_APPS
 from access_control.codes import Purpose
+from access_control.privileges import OWN_APPS
 from tests.browser.screens import Screen
 
 pytestmark = pytest.mark.browser

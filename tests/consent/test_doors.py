@@ -29,7 +29,8 @@ from consent.services import notices
 from consent.services.doors import NothingThere, provide, reveal, use
 from consent.services.notices import MOST_ATTEMPTS, Sent, send_notices
 from members.events import Event as MemberEvent
-from members.models import Addressee, Case, ContactPoint, Member, MemberGrant, Notice, PaymentMeans
+from members.models import Addressee, Case, ContactPoint, Member, Notice, PaymentMeans
+from members.services import grants
 from members.services.cases import close_case, hand_over
 from members.services.corrections import apply_correction, ask_correction
 from members.services.grants import revoke_grants
@@ -167,8 +168,9 @@ def test_with_two_identified_cases_of_one_member_either_reveals(look, hanako, ag
     assert look(case=identified).text == ADDRESS
 
 
-def test_a_grant_covers_its_categories_only(look, hanako):
-    MemberGrant.objects.update(categories=[Category.IDENTITY])
+def test_a_grant_covers_its_categories_only(look, hanako, identified, monkeypatch):
+    monkeypatch.setattr(grants, "CATEGORIES", (Category.IDENTITY,))
+    factories.reopen_grants(identified)
     assert refused_code(look) == Code.OTHER_CATEGORY
     assert look(row=hanako.pk, field="name").text == "山田 花子"
 
@@ -540,8 +542,15 @@ def test_a_failure_that_passes_is_forgotten(queued, monkeypatch):
     assert states() == {("sent", "")}
 
 
-def test_a_bad_notice_does_not_stop_the_others(queued):
-    Notice.objects.filter(pk=queued[0].pk).update(to=Sealed(queued[1].to.blob))
+def test_a_bad_notice_does_not_stop_the_others(queued, monkeypatch):
+    real = notices.use
+
+    def swapped(member, notice, *args, **kwargs):
+        if notice.pk == queued[0].pk:
+            notice.to = Sealed(queued[1].to.blob)
+        return real(member, notice, *args, **kwargs)
+
+    monkeypatch.setattr(notices, "use", swapped)
     assert send_notices() == Sent(sent=1, refused=0, failed=1, waiting=0)
     assert states() == {("sent", ""), ("failed", "SealBroken")}
 

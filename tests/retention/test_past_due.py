@@ -162,7 +162,7 @@ def test_events_that_no_rule_counts_from_leave_the_sentence_unjudged(monkeypatch
     assert state() == State.NOT_YET
     (control,) = (one for one in CONTROLS if one.code == "not_counted")
     assert control.measure(timezone.now()).figure == 4
-    monkeypatch.setattr("retention.controls.COUNTED_FROM", dict(Start.choices))
+    monkeypatch.setattr("retention.controls.due.COUNTED_FROM", dict(Start.choices))
     assert control.measure(timezone.now()).figure == 0
 
 

@@ -24,7 +24,7 @@ from access_control.ledger import acting
 from access_control.models import AcceptedRestore, Approval, LedgerEvent
 from access_control.restore import DatabaseRestored, Sign
 from access_control.services import leave
-from access_control.vault import store
+from access_control.vault import consoles, store
 from access_control.vault.categories import Category
 from access_control.vault.errors import AnotherConsole
 from access_control.vault.ring import keys_for
@@ -299,7 +299,7 @@ def test_number_1_one_act_that_is_rolled_back_closes_nothing(committed, client, 
         transaction.set_rollback(True)
     assert not LedgerEvent.objects.filter(pk=event).exists()
     assert all(frozen_keys(hanako))
-    assert store.remembered().sequence <= LedgerEvent.objects.first().sequence
+    assert consoles.remembered().sequence <= LedgerEvent.objects.first().sequence
     assert restore.look() == []
     assert client.get(reverse("admin:index")).status_code == 200
     assert command("plan_purge")[0] == 0
@@ -357,7 +357,7 @@ def test_number_1_another_event_under_a_told_sequence_is_a_sign(committed, offic
     with backup() as restored:
         with acting(officer, reason=Reason.DAILY_WORK) as act:
             act.record(Event.PLAN_READ)
-        store.tell()
+        consoles.tell()
         with restored() as earlier:
             unnoticed(as_role, earlier)
             assert restore.look() == [Sign.LEDGER_SHORT]
@@ -465,9 +465,9 @@ def test_number_1_the_board_names_a_restore_and_what_was_accepted(committed, cli
 def test_number_1_the_vault_is_told_while_the_console_is_used(committed, client, officer):
     """So little is forgotten unnoticed: what is told is at most some seconds old."""
     client.force_login(officer)
-    before = store.remembered().sequence or 0
+    before = consoles.remembered().sequence or 0
     client.get(reverse("admin:index"))
-    told = store.remembered()
+    told = consoles.remembered()
     assert told.sequence > before
     assert told.event == LedgerEvent.objects.get(sequence=told.sequence).id
 

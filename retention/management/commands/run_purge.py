@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand
@@ -12,7 +13,7 @@ from access_control.vault import store
 from access_control.vault.errors import CeilingReached
 from retention.journal import JournalError
 from retention.management.progress import find_plan, progress_bar
-from retention.models import Plan
+from retention.models import Plan, Run
 from retention.services.planning import FutureDay
 from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, run_plan
 from retention.showing import state_of
@@ -49,7 +50,12 @@ class Command(ConsoleCommand):
         store.forget_tombstones()
         passed_over: list[dict[str, str]] = []
         if plan:
-            outcome: Outcome | None = self._run(find_plan(plan))
+            found = find_plan(plan)
+            finished = Run.objects.filter(plan=found, finished_at__isnull=False).first()
+            if finished is not None:
+                self._say_finished(finished, as_json=json)
+                return
+            outcome: Outcome | None = self._run(found)
         else:
             outcome = self._run_next(passed_over)
         faults = any(one["why"] == "journal" for one in passed_over)
@@ -90,6 +96,16 @@ class Command(ConsoleCommand):
             passed_over.append({"plan": plan.reference, "why": PlanState.GIVEN_UP.value})
         return None
 
+    def _say_finished(self, run: Run, *, as_json: bool) -> None:
+        """A plan is carried out once; whoever asks for it again is told where its certificate is."""
+        name, day = run.plan.reference, timezone.localdate(run.finished_at)
+        summary = {"plan": name, "destroyed": run.destroyed_count, "parked": run.parked_count, "seconds": 0.0}
+        text = (
+            f"Plan {name} was finished on {day}: {run.destroyed_count:,} items destroyed, {run.parked_count:,} parked."
+            f" Nothing was done now. Its certificate is {name}. Next: verify_purge {name}."
+        )
+        self.answer({**summary, "finished": day, "certificate": name}, text, as_json=as_json)
+
     def _run(self, plan: Plan) -> Outcome:
         name = plan.reference
         try:
@@ -109,7 +125,10 @@ class Command(ConsoleCommand):
             said = f"Plan {name} is for a day that has not come."
         except CeilingReached:
             why = "ceiling"
-            said = "The vault's ceiling of destructions for this hour is reached. Run it again in an hour; it goes on."
+            said = (
+                "The vault's ceiling of destructions for this hour is reached; what was destroyed until then is on"
+                f" record. Run it again in an hour; plan {name} goes on. Another ceiling: docs/operations.md."
+            )
         except Unfinished as error:
             why = "unfinished"
             said = (
@@ -120,6 +139,13 @@ class Command(ConsoleCommand):
             why, said = "signing_key", f"Nothing more was destroyed. {error}"
         except JournalError as error:
             why, said = "journal", f"Nothing more was destroyed. {error}"
+        except DatabaseError as error:
+            # The message of a database may quote a row; its code does not.
+            why, code = "database", getattr(error.__cause__, "sqlstate", None) or "no SQLSTATE"
+            said = (
+                f"A database ended the run of plan {name} ({type(error).__name__}, {code}). Nothing is half done. See"
+                " its log and its disk, mend the cause, and run it again; it goes on."
+            )
         raise Stopped(said, why)
 
 
