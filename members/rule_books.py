@@ -75,7 +75,8 @@ class RuleBook:
 
     def forbidden_in(self, text: str) -> list[SeenNumber]:
         """The numbers of ``text`` that must not be stored in such an item."""
-        return [seen for seen in normal_forms.forbidden_numbers(text) if seen.kind in self.forbidden]
+        found = normal_forms.forbidden_numbers(text) if self.forbidden else []
+        return [seen for seen in found if seen.kind in self.forbidden]
 
     def read(self, text: str, country: str = "JP") -> Read:
         """What a file says, as it is stored. Raises NotNormal."""

@@ -20,6 +20,12 @@ _NO_DIGITS = re.compile("[^0-9]")
 # A trunk zero, which the country drops after its code, and what can be neither a carrier's nor an international prefix.
 _AT_HOME = {"JP": (81, re.compile("0(?!10)[1-9][0-9]{8,9}")), "KR": (82, re.compile("0(?!8)[1-9][0-9]{7,9}"))}
 
+# What is a landline or a mobile there, by the library's own plan of the country's numbers: four in five of a file.
+_SURE = {
+    country: re.compile("|".join(f"(?:{kind.national_number_pattern})" for kind in (plan.fixed_line, plan.mobile)))
+    for country, plan in ((country, phonenumbers.PhoneMetadata.metadata_for_region(country)) for country in _AT_HOME)
+}
+
 _SEPARATORS = str.maketrans("", "", "-/()[]{}〔〕【】「」" + DOTS)
 
 # In Korea 008 opens a carrier's international line, so 0081-90-… would be read as a number in America. Nobody who
@@ -43,6 +49,11 @@ def _valid(number: str, country: str) -> str | None:
     """The E.164 form of a bare number, or None when it is not valid."""
     if not _DIALLED.fullmatch(number):
         return None
+    if home := _AT_HOME.get(country):
+        code, dialled = home
+        # As it is dialled at home; the library says the same, and takes ten times as long.
+        if dialled.fullmatch(number) and _SURE[country].fullmatch(number, 1):
+            return f"+{code}{number[1:]}"
     for spelling in _spellings(number):
         try:
             parsed = _parsed(spelling, country)
