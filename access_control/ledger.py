@@ -77,7 +77,6 @@ class Act:
         subjects: Sequence[uuid.UUID],
         *,
         subject_kind: SubjectKind = SubjectKind.MEMBER,
-        items: Sequence[str] = (),
         note: uuid.UUID | None = None,
         items_of: Mapping[uuid.UUID, Sequence[str]] | None = None,
     ) -> None:

@@ -1,6 +1,7 @@
 """Telephone numbers, as E.164."""
 
 import re
+from typing import Any
 
 import phonenumbers
 from django.utils.translation import gettext_lazy as _
@@ -20,11 +21,14 @@ _NO_DIGITS = re.compile("[^0-9]")
 # A trunk zero, which the country drops after its code, and what can be neither a carrier's nor an international prefix.
 _AT_HOME = {"JP": (81, re.compile("0(?!10)[1-9][0-9]{8,9}")), "KR": (82, re.compile("0(?!8)[1-9][0-9]{7,9}"))}
 
+
+def _landline_or_mobile(country: str) -> re.Pattern[str]:
+    plan: Any = phonenumbers.PhoneMetadata.metadata_for_region(country)
+    return re.compile(f"(?:{plan.fixed_line.national_number_pattern})|(?:{plan.mobile.national_number_pattern})")
+
+
 # What is a landline or a mobile there, by the library's own plan of the country's numbers: four in five of a file.
-_SURE = {
-    country: re.compile("|".join(f"(?:{kind.national_number_pattern})" for kind in (plan.fixed_line, plan.mobile)))
-    for country, plan in ((country, phonenumbers.PhoneMetadata.metadata_for_region(country)) for country in _AT_HOME)
-}
+_SURE = {country: _landline_or_mobile(country) for country in _AT_HOME}
 
 _SEPARATORS = str.maketrans("", "", "-/()[]{}〔〕【】「」" + DOTS)
 
