@@ -100,11 +100,8 @@ class CorrectionForm(CarefulForm):
     target = forms.ChoiceField(label=_("item"))
     value = forms.CharField(label=_("new value"), max_length=LONGEST_ADDRESS)
 
-    def __init__(self, data: Mapping[str, Any] | None = None, *args: Any, shown: list[Shown], **kwargs: Any) -> None:
-        # Another item is asked for other numbers: twelve digits may be a telephone's.
-        if data and (item := ITEMS.get(str(data.get("target", "")).partition(":")[0])):
-            self.seen_in = item.book.forbidden_in
-        super().__init__(data, *args, **kwargs)
+    def __init__(self, *args: Any, shown: list[Shown], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         choices = [
             (f"{one.item.code}:{one.row}", f"{one.item.label}  {one.masked}")
             for one in shown

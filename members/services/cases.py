@@ -23,7 +23,6 @@ from access_control.vault.seal import KeyRef
 from members import rule_books
 from members.events import Event
 from members.models import Case, CaseNote, Correction, Member, MemberGrant
-from members.rule_books import RuleBook
 from members.services.grants import end_grants, open_grants
 from members.services.locking import DataDestroyed, lock_member
 
@@ -153,12 +152,12 @@ def correspondence_ring(subject: uuid.UUID, case_id: uuid.UUID, ring: KeyRing, *
     return ref.generation
 
 
-def refuse_forbidden_numbers(text: str, *, answered: bool = False, book: RuleBook = rule_books.TEXT) -> bool:
-    """Whether the text holds what looks like a number that ``book`` forbids (P2), and may be kept all the same.
+def refuse_forbidden_numbers(text: str, *, answered: bool = False) -> bool:
+    """Whether the text holds what looks like a card number or an Individual Number (P2), and may be kept all the same.
 
     ``answered``: the actor says on record that it is neither. Raises ForbiddenNumber when nobody says so.
     """
-    seen = bool(book.forbidden_in(text))
+    seen = bool(rule_books.TEXT.forbidden_in(text))
     if seen and not answered:
         raise ForbiddenNumber
     return seen

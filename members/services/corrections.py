@@ -116,7 +116,7 @@ def ask_correction(
         raise ImmutableItem
     refuse_strange_characters(rule_books.spaced(text))
     answered = neither_number and wanted.category != Category.PAYMENT
-    kept = refuse_forbidden_numbers(text, answered=answered, book=wanted.book)
+    kept = refuse_forbidden_numbers(text, answered=answered)
     country = country_of(case.member)
     value = wanted.book.clean(text, country).text
     now = timezone.now()

@@ -469,7 +469,7 @@ def test_23_a_seal_that_is_broken_refuses_its_own_row_only(bring):
         Member.objects.filter(pk=first.pk).update(occupation=second.occupation)
     result, rejects, _warnings = bring(*rows)
     assert counted(result) == {"unchanged": 2, "rejected": 1}
-    assert [(one["field"], one["code"]) for one in rejects] == [("member_number", "unreadable")]
+    assert [(one["field"], one["code"]) for one in rejects] == [("member_number", "broken")]
 
 
 def test_23_what_is_no_rows_fault_stops_the_import(bring, monkeypatch):

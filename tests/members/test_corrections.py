@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -157,7 +157,7 @@ def test_23_no_text_asked_for_breaks_a_correction(agent, identified, hanako, ite
     for row in corrections.data_rows(hanako):
         try:
             wish = ask_correction(identified, item=item, row=row.pk, text=text, actor=agent)
-        except (NotNormal, NoSuchItem, ImmutableItem, Unchanged, ForbiddenNumber, AlreadyPending):
+        except (NotNormal, NoSuchItem, ImmutableItem, Unchanged, ForbiddenNumber, AlreadyPending, ValidationError):
             continue
         refuse_correction(wish, actor=agent, reason=Reason.NOT_PROVEN)
 
