@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from access_control.sentences import filled
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
@@ -76,9 +78,10 @@ class StrangeCharacter:
         return {"position": self.position, "name": self.name}
 
     @property
-    def message(self) -> str:
-        """The sentence, in the language of the moment. It names the place and never the text."""
-        return str(self.template) % self.places
+    def message(self) -> StrPromise:
+        """The sentence. It names the place and never the text."""
+        message: StrPromise = filled(self.template, self.places)
+        return message
 
 
 def strange_character(text: str, *, lines: bool = False) -> StrangeCharacter | None:

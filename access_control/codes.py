@@ -34,6 +34,7 @@ class Reason(models.TextChoices):
     ASKED = "asked", _("the member asked")
     JOINED = "joined", _("joined the site")
     IMPORTED = "imported", _("imported from the marketplace")
+    MY_PAGE = "my_page", _("changed by the member on My Page")
     DAILY_WORK = "daily_work", _("daily work")
     IDENTIFIED = "identified", _("the caller was identified")
     CASE_CLOSED = "case_closed", _("the case was closed")

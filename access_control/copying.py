@@ -22,6 +22,22 @@ def copy_rows(model: type[models.Model], names: Sequence[str], rows: Iterable[Se
             copy.write_row(row)
 
 
+def update_rows(model: type[models.Model], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Give the fields ``names`` of many rows new values, by one statement; ``rows`` are ids with their values."""
+    if not rows:
+        return
+    fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in names)]
+    arrays = ", ".join(f"%s::{_type_of(field)}[]" for field in fields)
+    changes = ", ".join(f'"{field.column}" = v."{field.column}"' for field in fields[1:])
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {model._meta.db_table} t SET {changes} FROM unnest({arrays}) AS v ({columns})"
+            f' WHERE t."{fields[0].column}" = v."{fields[0].column}"',
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+
+
 def array(values: Iterable[Any]) -> str:
     """An array parameter for ids, whole numbers or times, to be cast (``%s::uuid[]``).
 

@@ -3,21 +3,25 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
+from access_control.sentences import filled
 from members.intake import Fault, NewTransaction, Rejected, parse_transaction
-from members.lines import Imported, Rejects, day_of, read_line
+from members.lines import Imported, Rejects, day_of, in_chunks, read_line
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
 
 CHUNK = 1_000
-_CONFLICT = "This order number is on file with other data."
 _REFUSED = {
-    transactions.UNKNOWN_MEMBER: "No member has this member number.",
-    transactions.DESTROYED_MEMBER: "The member was destroyed on {day}; a file brings back nothing of it.",
-    transactions.DESTROYED_YEAR: "The records of this fiscal year were destroyed on {day}; none is added to them.",
-    transactions.BROKEN_SEAL: "A record on file cannot be opened, so nothing was compared. Tell the privacy officer.",
+    transactions.UNKNOWN_MEMBER: _("No member has this member number."),
+    transactions.DESTROYED_MEMBER: _("The member was destroyed on %(day)s; a file brings back nothing of it."),
+    transactions.DESTROYED_YEAR: _("The records of this fiscal year were destroyed on %(day)s; none is added to them."),
+    transactions.BROKEN_SEAL: _(
+        "A record on file cannot be opened, so nothing was compared. Tell the privacy officer."
+    ),
 }
 _FIELD_OF = {
     transactions.UNKNOWN_MEMBER: "member_number",
@@ -32,33 +36,39 @@ def import_transactions(
     *,
     actor: Staff | None,
     rejects: Rejects,
+    warnings: Rejects | None = None,
     dry_run: bool = False,
     progress: Callable[[int], Any] = lambda rows: None,
 ) -> Imported:
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
-    With ``dry_run`` nothing is written but the rejects: what would become of each row, as far as can be told.
+    With ``dry_run`` nothing is written but the rejects: what would become of each row, as far as can be told. Nothing
+    of an order is left out, so there are no ``warnings``.
     """
     result = Imported()
     chunk: list[tuple[int, NewTransaction]] = []
 
-    def flush() -> None:
-        if not chunk:
-            return
-        news = [new for _line, new in chunk]
+    def refuse(row: tuple[int, NewTransaction], fault: Fault) -> None:
+        result.rejected += 1
+        rejects.add(row[0], [fault])
+
+    def enter(rows: list[tuple[int, NewTransaction]]) -> None:
+        news = [new for _line, new in rows]
         if dry_run:
             entered = transactions.foreseen(news)
         else:
             with acting(actor, reason=Reason.IMPORTED) as act:
                 entered = register_transactions(news, act=act)
-        for (line, _new), registered in zip(chunk, entered, strict=True):
+        for row, registered in zip(rows, entered, strict=True):
             if registered.outcome == transactions.CREATED:
                 result.enter(dry_run=dry_run)
             elif registered.outcome == transactions.UNCHANGED:
                 result.leave(dry_run=dry_run)
             else:
-                result.rejected += 1
-                rejects.add(line, _faults(registered))
+                refuse(row, _fault(registered))
+
+    def flush() -> None:
+        in_chunks(chunk, enter, refuse)
         progress(len(chunk))
         chunk.clear()
 
@@ -78,9 +88,7 @@ def import_transactions(
     return result
 
 
-def _faults(registered: Registered) -> list[Fault]:
+def _fault(registered: Registered) -> Fault:
     """Why a row did not go in, in the words of the rejects file."""
-    if registered.outcome == transactions.CONFLICT:
-        return [Fault(name, registered.outcome, _CONFLICT) for name in registered.fields]
-    reason = _REFUSED[registered.outcome].format(day=day_of(registered.destroyed_at))
-    return [Fault(_FIELD_OF[registered.outcome], registered.outcome, reason)]
+    reason = filled(_REFUSED[registered.outcome], {"day": day_of(registered.destroyed_at)})
+    return Fault(_FIELD_OF[registered.outcome], registered.outcome, reason)

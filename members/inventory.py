@@ -5,22 +5,22 @@ Columns that are no personal item are listed in ``CLEAR`` with a sentence each, 
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from access_control.vault.categories import Category
-from members import normal_forms
+from members import rule_books
 from members.masks import Mask
+from members.rule_books import RuleBook
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One personal item: stable code, the policy's item group (1–5; 0: of a case or a transaction), key, mask.
 
-    ``clean`` turns newly entered text into the text to store and raises ``NotNormal``. ``source`` says from whom it
-    comes, ``collected`` when.
+    ``book`` is the one rule book for its text, used by intake, correction, find and identity alike. ``source`` says
+    from whom it comes, ``collected`` when.
     """
 
     code: str
@@ -28,42 +28,13 @@ class Item:
     group: int
     category: Category
     mask: Mask
-    clean: Callable[[str, str], str]
+    book: RuleBook
     immutable: bool = False
     source: str = "the member"
     collected: str = "on joining, or on My Page"
 
     def __hash__(self) -> int:
         return hash(self.code)
-
-
-def _text(text: str, country: str = "JP") -> str:
-    """Trimmed; refuses emptiness."""
-    if not (trimmed := text.strip()):
-        raise normal_forms.NotNormal("empty", _("Type something."))
-    return trimmed
-
-
-def _iso_date(text: str, country: str = "JP") -> str:
-    return normal_forms.date(text).isoformat()
-
-
-def _telephone(text: str, country: str = "JP") -> str:
-    normal_forms.phone(text, country)
-    return text.strip()
-
-
-def _postcode(text: str, country: str = "JP") -> str:
-    digits = normal_forms.postcode(text, country)
-    return f"{digits[:3]}-{digits[3:]}" if country == "JP" else digits
-
-
-def _mail(text: str, country: str = "JP") -> str:
-    return normal_forms.new_mail(text)
-
-
-def _last_four(text: str, country: str = "JP") -> str:
-    return normal_forms.last_four(text)
 
 
 _I, _C, _D, _P, _F, _L, _S = (
@@ -76,52 +47,60 @@ _I, _C, _D, _P, _F, _L, _S = (
     Category.STATUTORY,
 )
 
-MEMBER_NUMBER = Item("member.number", _("member number"), 1, _I, Mask.ALL, _text, True, source="the marketplace")
-LOGIN_ID = Item("member.login_id", _("login ID"), 1, _I, Mask.NAME, _text, True)
-NAME = Item("member.name", _("name"), 1, _I, Mask.NAME, _text, True)
-KANA = Item("member.kana", _("name (kana)"), 1, _I, Mask.NAME, _text, True)
-BIRTH_DATE = Item("member.birth_date", _("date of birth"), 5, _F, Mask.DATE, _iso_date)
-SEX = Item("member.sex", _("sex"), 5, _F, Mask.ALL, _text)
-OCCUPATION = Item("member.occupation", _("occupation"), 5, _F, Mask.ALL, _text)
+MEMBER_NUMBER = Item(
+    "member.number", _("member number"), 1, _I, Mask.ALL, rule_books.MEMBER_NUMBER, True, source="the marketplace"
+)
+LOGIN_ID = Item("member.login_id", _("login ID"), 1, _I, Mask.NAME, rule_books.LOGIN_ID, True)
+NAME = Item("member.name", _("name"), 1, _I, Mask.NAME, rule_books.NAME, True)
+KANA = Item("member.kana", _("name (kana)"), 1, _I, Mask.NAME, rule_books.KANA, True)
+BIRTH_DATE = Item("member.birth_date", _("date of birth"), 5, _F, Mask.DATE, rule_books.BIRTH_DATE)
+SEX = Item("member.sex", _("sex"), 5, _F, Mask.ALL, rule_books.SEX)
+OCCUPATION = Item("member.occupation", _("occupation"), 5, _F, Mask.ALL, rule_books.TEXT)
 
-EMAIL = Item("contact.email", _("e-mail address"), 2, _C, Mask.MAIL, _mail)
-MOBILE_EMAIL = Item("contact.mobile_email", _("mobile e-mail address"), 2, _C, Mask.MAIL, _mail)
-PHONE = Item("contact.phone", _("telephone number"), 2, _C, Mask.PHONE, _telephone)
-MOBILE = Item("contact.mobile", _("mobile telephone number"), 2, _C, Mask.PHONE, _telephone)
-FAX = Item("contact.fax", _("fax number"), 2, _C, Mask.PHONE, _telephone)
+EMAIL = Item("contact.email", _("e-mail address"), 2, _C, Mask.MAIL, rule_books.MAIL)
+MOBILE_EMAIL = Item("contact.mobile_email", _("mobile e-mail address"), 2, _C, Mask.MAIL, rule_books.MAIL)
+PHONE = Item("contact.phone", _("telephone number"), 2, _C, Mask.PHONE, rule_books.TELEPHONE)
+MOBILE = Item("contact.mobile", _("mobile telephone number"), 2, _C, Mask.PHONE, rule_books.TELEPHONE)
+FAX = Item("contact.fax", _("fax number"), 2, _C, Mask.PHONE, rule_books.TELEPHONE)
 CONTACT = {"email": EMAIL, "mobile_email": MOBILE_EMAIL, "phone": PHONE, "mobile": MOBILE, "fax": FAX}
 
-ADDRESSEE_NAME = Item("addressee.name", _("addressee's name"), 3, _D, Mask.NAME, _text)
-ADDRESSEE_KANA = Item("addressee.kana", _("addressee's name (kana)"), 3, _D, Mask.NAME, _text)
-ADDRESSEE_POSTCODE = Item("addressee.postcode", _("addressee's postcode"), 3, _D, Mask.POSTCODE, _postcode)
-ADDRESSEE_ADDRESS = Item("addressee.address", _("addressee's address"), 3, _D, Mask.ADDRESS, _text)
-ADDRESSEE_PHONE = Item("addressee.phone", _("addressee's telephone number"), 3, _D, Mask.PHONE, _telephone)
+ADDRESSEE_NAME = Item("addressee.name", _("addressee's name"), 3, _D, Mask.NAME, rule_books.NAME)
+ADDRESSEE_KANA = Item("addressee.kana", _("addressee's name (kana)"), 3, _D, Mask.NAME, rule_books.KANA)
+ADDRESSEE_POSTCODE = Item("addressee.postcode", _("addressee's postcode"), 3, _D, Mask.POSTCODE, rule_books.POSTCODE)
+ADDRESSEE_ADDRESS = Item("addressee.address", _("addressee's address"), 3, _D, Mask.ADDRESS, rule_books.ADDRESS)
+ADDRESSEE_PHONE = Item("addressee.phone", _("addressee's telephone number"), 3, _D, Mask.PHONE, rule_books.TELEPHONE)
 
-CARD_TOKEN = Item("payment.card_token", _("card token"), 4, _P, Mask.ALL, _text, source="the settlement agency")
-CARD_BRAND = Item("payment.card_brand", _("card brand"), 4, _P, Mask.ALL, _text)
-CARD_LAST_FOUR = Item("payment.card_last_four", _("card, last four digits"), 4, _P, Mask.ALL, _last_four)
-CARD_EXPIRY = Item("payment.card_expiry", _("card expiry"), 4, _P, Mask.ALL, _text)
-BANK = Item("payment.bank", _("bank"), 4, _P, Mask.ALL, _text)
-BRANCH = Item("payment.branch", _("bank branch"), 4, _P, Mask.ALL, _text)
-ACCOUNT_LAST_FOUR = Item("payment.account_last_four", _("bank account, last four digits"), 4, _P, Mask.ALL, _last_four)
-HOLDER = Item("payment.holder", _("account holder"), 4, _P, Mask.NAME, _text)
-PAYMENT_MOBILE = Item("payment.mobile", _("mobile number used for payment"), 4, _P, Mask.PHONE, _telephone)
+CARD_TOKEN = Item(
+    "payment.card_token", _("card token"), 4, _P, Mask.ALL, rule_books.TEXT, source="the settlement agency"
+)
+CARD_BRAND = Item("payment.card_brand", _("card brand"), 4, _P, Mask.ALL, rule_books.TEXT)
+CARD_LAST_FOUR = Item("payment.card_last_four", _("card, last four digits"), 4, _P, Mask.ALL, rule_books.LAST_FOUR)
+CARD_EXPIRY = Item("payment.card_expiry", _("card expiry"), 4, _P, Mask.ALL, rule_books.TEXT)
+BANK = Item("payment.bank", _("bank"), 4, _P, Mask.ALL, rule_books.TEXT)
+BRANCH = Item("payment.branch", _("bank branch"), 4, _P, Mask.ALL, rule_books.TEXT)
+ACCOUNT_LAST_FOUR = Item(
+    "payment.account_last_four", _("bank account, last four digits"), 4, _P, Mask.ALL, rule_books.LAST_FOUR
+)
+HOLDER = Item("payment.holder", _("account holder"), 4, _P, Mask.NAME, rule_books.NAME)
+PAYMENT_MOBILE = Item("payment.mobile", _("mobile number used for payment"), 4, _P, Mask.PHONE, rule_books.TELEPHONE)
 
-CASE_NOTE = Item("case.note", _("case note"), 0, _L, Mask.ALL, _text, collected="during a case")
-PROPOSED = Item("correction.proposed", _("value asked for"), 0, _L, Mask.ALL, _text, collected="during a case")
-NOTICE_TO = Item("notice.to", _("notice address"), 0, _L, Mask.MAIL, _text, collected="during a case")
+CASE_NOTE = Item("case.note", _("case note"), 0, _L, Mask.ALL, rule_books.TEXT, collected="during a case")
+PROPOSED = Item(
+    "correction.proposed", _("value asked for"), 0, _L, Mask.ALL, rule_books.TEXT, collected="during a case"
+)
+NOTICE_TO = Item("notice.to", _("notice address"), 0, _L, Mask.MAIL, rule_books.TEXT, collected="during a case")
 
 
 # What the law demands (P7.A): the least of a transaction, sealed apart from everything else when it is written.
-def _of_a_transaction(code: str, label: Any, mask: Mask) -> Item:
-    return Item(code, label, 0, _S, mask, _text, source="the marketplace", collected="with each transaction")
+def _of_a_transaction(code: str, label: Any, mask: Mask, book: RuleBook = rule_books.TEXT) -> Item:
+    return Item(code, label, 0, _S, mask, book, source="the marketplace", collected="with each transaction")
 
 
-TRANSACTION_ORDER = _of_a_transaction("transaction.order", _("order number"), Mask.ALL)
-TRANSACTION_GOODS = _of_a_transaction("transaction.goods", _("goods"), Mask.ALL)
+TRANSACTION_ORDER = _of_a_transaction("transaction.order", _("order number"), Mask.ALL, rule_books.ORDER)
+TRANSACTION_GOODS = _of_a_transaction("transaction.goods", _("goods"), Mask.ALL, rule_books.GOODS)
 TRANSACTION_AMOUNT = _of_a_transaction("transaction.amount", _("amount"), Mask.ALL)
 TRANSACTION_NAME = _of_a_transaction("transaction.name", _("buyer's name"), Mask.NAME)
-TRANSACTION_ADDRESS = _of_a_transaction("transaction.address", _("buyer's address"), Mask.ADDRESS)
+TRANSACTION_ADDRESS = _of_a_transaction("transaction.address", _("buyer's address"), Mask.ADDRESS, rule_books.ADDRESS)
 
 ITEMS: dict[str, Item] = {
     item.code: item

@@ -1,29 +1,48 @@
-"""Reading JSON lines: numbered, each key once, and a rejects file that names what is bad and never echoes it."""
+"""Reading JSON lines: numbered, each key once, and a rejects file that names what is bad and never echoes it.
+
+*Whatever* a row holds, no row takes another with it: :func:`in_chunks` halves a chunk that fails, down to the row.
+"""
 
 import dataclasses
 import datetime
 import json
+import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+from django.db import DataError, IntegrityError
 from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy as _
 
+from access_control.vault.errors import Destroyed, FenceStands, NoKey, SealBroken
 from members.intake import Fault, Rejected
+
+logger = logging.getLogger(__name__)
+_Row = TypeVar("_Row")
 
 LONGEST_LINE = 1_000_000
 
 
 @dataclasses.dataclass
 class Imported:
-    """What an import did, in rows; and what it would do, after a dry run, which creates nothing."""
+    """What an import did, in rows: each row that was read is counted once more, by what became of it.
+
+    ``used``: only the last use was later; ``changed``: changed on My Page; ``kept``: something on file won over the
+    file. ``warned`` counts rows that came in with something left out or kept. After a dry run, which creates nothing,
+    ``would_create`` and ``would_compare`` say what it would do.
+    """
 
     read: int = 0
     created: int = 0
     unchanged: int = 0
+    used: int = 0
+    changed: int = 0
+    kept: int = 0
     rejected: int = 0
+    warned: int = 0
     would_create: int = 0
     would_compare: int = 0
 
@@ -38,9 +57,9 @@ class Imported:
         self.would_compare += dry_run
 
 
-def day_of(moment: datetime.datetime | None) -> str:
+def day_of(moment: datetime.datetime | None) -> Any:
     """The day (Tokyo) of a destruction, as a reason says it."""
-    return "a day on record" if moment is None else timezone.localdate(moment).isoformat()
+    return _("a day on record") if moment is None else timezone.localdate(moment).isoformat()
 
 
 class Rejects:
@@ -78,6 +97,41 @@ class Rejects:
         if self.path.is_file():
             self.path.unlink()
         return None
+
+
+# What the data of a row may cause, however well it was read. All else (a lost connection, a ceiling) is no row's fault.
+ROW_FAULTS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    DataError,
+    IntegrityError,
+    SealBroken,
+    NoKey,
+    Destroyed,
+    FenceStands,
+)
+CANNOT_BE_TAKEN = _("This row cannot be taken; the others were. Tell whoever runs the console.")
+
+
+def in_chunks(rows: Sequence[_Row], enter: Callable[[list[_Row]], Any], refuse: Callable[[_Row, Fault], Any]) -> None:
+    """``enter`` all rows at once, in its own transaction; where that fails, halves of them, down to the row alone.
+
+    That row is refused, by the name of the error's class; the rest goes in.
+    """
+    if not rows:
+        return
+    try:
+        enter(list(rows))
+    except ROW_FAULTS as error:
+        if len(rows) == 1:
+            logger.error("A row of an import failed with %s.", type(error).__name__)
+            refuse(rows[0], Fault("", "cannot_be_taken", CANNOT_BE_TAKEN))
+            return
+        middle = len(rows) // 2
+        in_chunks(rows[:middle], enter, refuse)
+        in_chunks(rows[middle:], enter, refuse)
 
 
 def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -102,7 +102,7 @@ def shared_lookups(new: NewMember, subject: uuid.UUID, *, mac: Mac = mac) -> lis
         second_facts.append((LookupField.NAME_AND_BIRTH_DATE, new.birth_date, Category.PROFILE))
     for addressee in new.addressees:
         if addressee.postcode:
-            postcode = normal_forms.postcode(addressee.postcode, country)
+            postcode = normal_forms.postcode_on_file(addressee.postcode, country)[0]
             second_facts.append((LookupField.NAME_AND_POSTCODE, postcode, Category.DELIVERY))
     names = _names(new)
     for field, second, category in second_facts:

@@ -23,6 +23,7 @@ from members.forms import CarefulForm
 from members.inventory import ITEMS
 from members.models import Case, Correction, Notice
 from members.normal_forms import NotNormal
+from members.rule_books import LONGEST_ADDRESS
 from members.services.cases import CorrectionPending, ForbiddenNumber, close_case
 from members.services.corrections import (
     AlreadyDecided,
@@ -32,6 +33,7 @@ from members.services.corrections import (
     Unchanged,
     apply_correction,
     ask_correction,
+    country_of,
     refuse_correction,
 )
 from members.showing import Shown
@@ -85,13 +87,18 @@ class Step(abc.ABC):
         return {}
 
 
+_NOT_WELL_FORMED = _(
+    "The new value is kept as it is typed, but it is no valid number or postcode of the member's country. Read it back."
+)
+
+
 class CorrectionForm(CarefulForm):
     """Which item, and the value the member wants."""
 
     answerable = True
 
     target = forms.ChoiceField(label=_("item"))
-    value = forms.CharField(label=_("new value"), max_length=200)
+    value = forms.CharField(label=_("new value"), max_length=LONGEST_ADDRESS)
 
     def __init__(self, *args: Any, shown: list[Shown], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -190,6 +197,8 @@ class CorrectionStep(Step):
                 form.add_error("target", _("The member has no such item any more. Load the page again."))
             else:
                 messages.success(page.request, _("The item is suspended until the correction is applied or refused."))
+                if not ITEMS[item].book.is_good(form.cleaned_data["value"], country_of(page.case.member)):
+                    messages.warning(page.request, _NOT_WELL_FORMED)
                 return True
         page.left["correction_form"] = form
         return False

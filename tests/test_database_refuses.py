@@ -695,6 +695,9 @@ def test_one_item_is_suspended_and_corrected_once_at_a_time(cursor_as):
         cursor.execute("UPDATE public.members_suspension SET ended_at = now() WHERE ended_at IS NULL")
         reopened = "UPDATE public.members_correction SET state = 'refused', decided_at = now() WHERE state = 'asked'"
         refused(cursor, reopened, code=CHECK)
+        # What came from My Page has no case and came applied; what was asked for in a case has one.
+        for loose in ("channel = 'my_page'", "case_id = NULL", "channel = 'my_page', case_id = NULL"):
+            refused(cursor, f"UPDATE public.members_correction SET {loose} WHERE state = 'asked'", code=CHECK)
 
 
 # The schema itself

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from access_control.codes import Reason
-from access_control.copying import copy_rows
+from access_control.copying import copy_rows, update_rows
 from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
@@ -23,7 +23,10 @@ def join(new: NewMember, *, screen_hash: bytes, actor: Staff | None, reason: str
 
 
 def join_many(news: Sequence[NewMember], *, actor: Staff | None, reason: str = Reason.IMPORTED) -> list[Registration]:
-    """New members from a file: deemed consent with evidence "not held"; a hash is never invented."""
+    """Members from a file: deemed consent with evidence "not held"; a hash is never invented.
+
+    For a member on file a later use makes its own deemed event (P1), and what changed on My Page is taken.
+    """
     return _enter(news, channel=ConsentEvent.Channel.IMPORT, screen_hash=None, actor=actor, reason=reason)
 
 
@@ -31,32 +34,46 @@ def _enter(
     news: Sequence[NewMember], *, channel: str, screen_hash: bytes | None, actor: Staff | None, reason: str
 ) -> list[Registration]:
     with acting(actor, reason=reason) as act:
-        registrations = registration.register(news, act=act)
+        from_file = channel == ConsentEvent.Channel.IMPORT
+        registrations = registration.register(news, act=act, from_file=from_file)
         versions = list(PolicyVersion.objects.order_by("-effective_on"))
         evidence = ConsentEvent.Evidence.SCREEN if screen_hash else ConsentEvent.Evidence.NOT_HELD
         events: list[list[Any]] = []
-        accepted: list[list[Any]] = []
+        newest: dict[uuid.UUID, list[Any]] = {}
         for new, registered in zip(news, registrations, strict=True):
-            if registered.outcome != registration.CREATED:
-                continue
-            newest: list[Any] = []
-            for kind, day in (
-                (ConsentEvent.Kind.DEEMED_JOINING, new.joined_on),
-                (ConsentEvent.Kind.DEEMED_USING, new.last_used_on),
-            ):
-                if day is None:
-                    continue
+            for kind, day in _deemed(new, registered):
                 event, version = new_id(), _version_on(versions, day)
                 events.append([event, registered.member, version, kind, channel, day, evidence, screen_hash])
                 if version:
-                    newest = [registered.member, version, event]
-            if newest:
-                accepted.append(newest)
+                    newest[registered.member] = [registered.member, version, event]
         copy_rows(ConsentEvent, ["id", "member", "version", "kind", "channel", "on", "evidence", "screen_hash"], events)
-        copy_rows(AcceptedVersion, ["member", "version", "event"], accepted)
-        created = [r.member for r in registrations if r.outcome == registration.CREATED]
-        act.record_each(Event.CONSENT_DEEMED, created)
+        created = [one.member for one in registrations if one.outcome == registration.CREATED]
+        fresh = set(created)
+        copy_rows(AcceptedVersion, ["member", "version", "event"], [newest[m] for m in created if m in newest])
+        _accept_newer([row for member, row in newest.items() if member not in fresh], versions)
+        used = {one.member for one in registrations if one.used_on}
+        act.record_each(Event.CONSENT_DEEMED, [*created, *sorted(used - fresh)])
     return registrations
+
+
+def _deemed(new: NewMember, registered: Registration) -> list[tuple[ConsentEvent.Kind, datetime.date]]:
+    """What counts as consent: joining and using, or a later use of a member on file."""
+    kinds = ConsentEvent.Kind
+    if registered.outcome == registration.CREATED:
+        days = [(kinds.DEEMED_JOINING, new.joined_on), (kinds.DEEMED_USING, new.last_used_on)]
+        return [(kind, day) for kind, day in days if day]
+    return [(kinds.DEEMED_USING, registered.used_on)] if registered.used_on else []
+
+
+def _accept_newer(rows: Sequence[list[Any]], versions: Sequence[PolicyVersion]) -> None:
+    """Members on file (member, version, event) accept a version that is newer than the one they accepted."""
+    accepted = dict(
+        AcceptedVersion.objects.filter(member__in=[row[0] for row in rows]).values_list("member", "version")
+    )
+    rank = {version.pk: version.effective_on for version in versions}
+    copy_rows(AcceptedVersion, ["member", "version", "event"], [row for row in rows if row[0] not in accepted])
+    newer = [row for row in rows if row[0] in accepted and rank[row[1]] > rank[accepted[row[0]]]]
+    update_rows(AcceptedVersion, ["version", "event"], newer)
 
 
 def _version_on(versions: Sequence[PolicyVersion], day: datetime.date) -> uuid.UUID | None:

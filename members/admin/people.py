@@ -23,7 +23,7 @@ from access_control.admin import ReadOnlyAdmin
 from access_control.codes import Reason
 from access_control.ledger import acting
 from members.forms import CarefulForm
-from members.models import Case, ContactPoint, Member
+from members.models import Addressee, Case, ContactPoint, Member
 from members.normal_forms import SeenNumber, forbidden_numbers
 from members.normal_forms.numbers import CARD_NUMBER
 from members.services.cases import open_case
@@ -232,7 +232,10 @@ class MemberAdmin(ReadOnlyAdmin):
             "cases": policies.restrict(Case.objects.filter(member=member), request.user, "members.view_case").order_by(
                 "-arrived_at"
             )[:20],
-            "malformed": ContactPoint.objects.filter(member=member, removed_at=None, well_formed=False).count(),
+            "malformed": sum(
+                model._default_manager.filter(member=member, removed_at=None, well_formed=False).count()
+                for model in (ContactPoint, Addressee)
+            ),
             "panels": [panel(request, member) for panel in self.panels],
         }
         return TemplateResponse(request, "admin/members/member.html", context)

@@ -26,6 +26,13 @@ class ImportCommand(ConsoleCommand, abc.ABC):
     permission = ""
     what = "one row a line"
 
+    # What the summary counts, in this order.
+    counted: tuple[str, ...] = ("read", "created", "unchanged", "rejected")
+
+    def read_options(self, **options: Any) -> dict[str, Any]:
+        """What a command hands to its service beyond the lines. Raises CommandError for bad usage."""
+        return {}
+
     @abc.abstractmethod
     def import_lines(
         self,
@@ -33,8 +40,10 @@ class ImportCommand(ConsoleCommand, abc.ABC):
         *,
         actor: Staff | None,
         rejects: Rejects,
+        warnings: Rejects,
         dry_run: bool,
         progress: Callable[[int], Any],
+        **how: Any,
     ) -> Imported:
         """Import the numbered lines; each command names its service."""
 
@@ -46,24 +55,28 @@ class ImportCommand(ConsoleCommand, abc.ABC):
             "--dry-run", action="store_true", help="Say what would become of each row; write nothing but the rejects."
         )
         parser.add_argument("--rejects", help="Where bad rows are listed (default: FILE.rejects.jsonl).")
+        parser.add_argument(
+            "--warnings", help="Where is listed what rows came in without (default: FILE.warnings.jsonl)."
+        )
 
     def handle(
-        self, *args: Any, file: str, dry_run: bool, rejects: str | None, username: str, json: bool, **options: Any
+        self,
+        *args: Any,
+        file: str,
+        dry_run: bool,
+        rejects: str | None,
+        warnings: str | None,
+        username: str,
+        json: bool,
+        **options: Any,
     ) -> None:
-        """Import, print one summary, exit 1 when rows were rejected."""
+        """Import, print one summary, exit 1 only when rows were rejected."""
         path = Path(file)
         file_opened = _opened(path)
-        rejects_path = Path(rejects) if rejects else path.with_name(path.name + ".rejects.jsonl")
-        if rejects_path.exists() and rejects_path.samefile(path):
-            raise bad_usage(f"--rejects {rejects}: this is the file that is read.")
+        paths = _list_of(path, "rejects", rejects), _list_of(path, "warnings", warnings)
+        how = self.read_options(**options)
         actor = self.actor(username, self.permission)
-        try:
-            bad = Rejects(rejects_path)
-        except OSError as error:
-            raise bad_usage(
-                f"The rejects file {rejects_path} cannot be written ({type(error).__name__}), so nothing was imported."
-                " Name another with --rejects."
-            ) from None
+        bad, odd = _lists(*paths)
         columns = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with file_opened as lines, Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("rows", total=None)
@@ -72,35 +85,64 @@ class ImportCommand(ConsoleCommand, abc.ABC):
                     numbered_lines(lines),
                     actor=actor,
                     rejects=bad,
+                    warnings=odd,
+                    **how,
                     dry_run=dry_run,
                     progress=lambda rows: bar.advance(task, rows),
                 )
             except CeilingReached:
                 bad.close()
+                odd.close()
                 raise CommandError(
                     "The vault's ceiling for this hour is reached: too many members on file were compared. What was"
                     " imported so far stays; run the command again in an hour.",
                     returncode=REFUSED,
                 ) from None
-        written = bad.close()
-        summary = {
-            "read": result.read,
-            "created": result.created,
-            "unchanged": result.unchanged,
-            "rejected": result.rejected,
-            "rejects_file": str(written) if written else None,
-        }
+        self._say(result, bad.close(), odd.close(), dry_run=dry_run, as_json=json)
+        if result.rejected:
+            sys.exit(REFUSED)
+
+    def _say(
+        self, result: Imported, written: Path | None, warned: Path | None, *, dry_run: bool, as_json: bool
+    ) -> None:
+        """The summary: what was counted, or what would be, and where the lists are."""
+        counts = {name: getattr(result, name) for name in self.counted}
+        summary: dict[str, Any] = counts | {"rejects_file": str(written) if written else None}
+        if "warned" in counts:
+            summary["warnings_file"] = str(warned) if warned else None
+        text = f"{counts.pop('read')} read: " + ", ".join(f"{count} {name}" for name, count in counts.items())
         if dry_run:
             summary |= {"would_create": result.would_create, "would_compare": result.would_compare}
-        text = f"{result.read} read: {result.created} created, {result.unchanged} unchanged, {result.rejected} rejected"
-        if dry_run:
             text = (
                 f"Nothing was imported (--dry-run). {result.read} read: {result.would_create} would be created,"
                 f" {result.would_compare} are on file and would be compared, {result.rejected} would be rejected"
             )
-        self.answer(summary, f"{text}; see {written}." if written else f"{text}.", as_json=json)
-        if result.rejected:
-            sys.exit(REFUSED)
+        see = " and ".join(str(named) for named in (written, warned) if named)
+        self.answer(summary, f"{text}; see {see}." if see else f"{text}.", as_json=as_json)
+
+
+def _list_of(path: Path, option: str, named: str | None) -> tuple[str, Path]:
+    """An option and the file it names, beside the file that is read when it is not given. Raises CommandError."""
+    listed = Path(named) if named else path.with_name(f"{path.name}.{option}.jsonl")
+    if listed.exists() and listed.samefile(path):
+        raise bad_usage(f"--{option} {named}: this is the file that is read.")
+    return option, listed
+
+
+def _lists(*paths: tuple[str, Path]) -> list[Rejects]:
+    """The lists, opened before the first row. Raises CommandError (2) when one cannot be written."""
+    opened: list[Rejects] = []
+    for option, path in paths:
+        try:
+            opened.append(Rejects(path))
+        except OSError as error:
+            for other in opened:
+                other.close()
+            raise bad_usage(
+                f"The {option} file {path} cannot be written ({type(error).__name__}), so nothing was imported."
+                f" Name another with --{option}."
+            ) from None
+    return opened
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -292,7 +292,17 @@ class Suspension(models.Model):
 
 
 class Correction(models.Model):
-    """A member's wish to have one item changed. Applied or refused, once."""
+    """A member's wish to have one item changed. Applied or refused, once.
+
+    What the member changed on My Page needs no case: it comes with a file, applied, and ``asked_at`` is the time of the
+    file. A removed row is a correction of each of its items to nothing.
+    """
+
+    class Channel(models.TextChoices):
+        """Where the member asked (P5.A)."""
+
+        CASE = "case", _("customer centre")
+        MY_PAGE = "my_page", _("My Page")
 
     class State(models.TextChoices):
         """Life of a correction."""
@@ -302,7 +312,8 @@ class Correction(models.Model):
         REFUSED = "refused", _("refused")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    case = models.ForeignKey(Case, models.PROTECT, verbose_name=_("case"), related_name="corrections")
+    case = models.ForeignKey(Case, models.PROTECT, verbose_name=_("case"), related_name="corrections", null=True)
+    channel = models.CharField(_("channel"), max_length=8, choices=Channel.choices, default=Channel.CASE)
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"))
     item = models.CharField(_("item"), max_length=60)
     row = models.UUIDField(_("row"))
@@ -341,6 +352,10 @@ class Correction(models.Model):
                 condition=Q(state="asked", decided_at=None)
                 | (~Q(state="asked") & Q(decided_at__isnull=False) & ~Q(reason="")),
                 name="members_correction_decided_with_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(channel="case", case__isnull=False) | Q(channel="my_page", case=None, state="applied"),
+                name="members_correction_my_page_is_no_case",
             ),
         ]
 

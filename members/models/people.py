@@ -142,6 +142,8 @@ class Addressee(MemberData):
     postcode = SealedField(inventory.ADDRESSEE_POSTCODE, subject="member_id", verbose_name=_("addressee's postcode"))
     address = SealedField(inventory.ADDRESSEE_ADDRESS, subject="member_id", verbose_name=_("addressee's address"))
     phone = SealedField(inventory.ADDRESSEE_PHONE, subject="member_id", verbose_name=_("addressee's telephone number"))
+    # A postcode of another country, or a telephone that is none: kept as it is, and marked.
+    well_formed = models.BooleanField(_("well formed"), default=True)
 
     history = tracked()
 

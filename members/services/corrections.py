@@ -22,15 +22,16 @@ from access_control.openings import opening
 from access_control.vault import seal, store
 from access_control.vault.categories import Category
 from access_control.vault.errors import VaultError
-from access_control.vault.fields import SealedField
+from access_control.vault.fields import SealedField, sealed_field
 from access_control.vault.lookups import NORMAL_FORM_VERSION
 from access_control.vault.ring import KeyRing, add_keys
 from access_control.vault.seal import KeyRef
+from members import rule_books
 from members.events import Event
 from members.intake import COUNTRY_OF, NewMember
 from members.inventory import ITEMS, Item
 from members.lookups import MAILS, shared_lookups, shared_probes
-from members.models import DATA_MODELS, Case, ContactPoint, Correction, Member, Notice, Suspension
+from members.models import DATA_MODELS, Addressee, Case, ContactPoint, Correction, Member, Notice, Suspension
 from members.services.cases import (
     CaseClosed,
     NotIdentified,
@@ -74,6 +75,11 @@ def data_rows(member: Member) -> list[Any]:
     ]
 
 
+def country_of(member: Member | None) -> str:
+    """The country whose numbers and postcodes the member writes."""
+    return COUNTRY_OF.get(member.entity_id, "JP") if member else "JP"
+
+
 def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
     """The row and column that hold ``item``. Raises NoSuchItem."""
     for row in data_rows(member):
@@ -108,10 +114,11 @@ def ask_correction(
         raise NoSuchItem
     if wanted.immutable:
         raise ImmutableItem
-    refuse_strange_characters(text, lines=True)
+    refuse_strange_characters(rule_books.spaced(text))
     answered = neither_number and wanted.category != Category.PAYMENT
     kept = refuse_forbidden_numbers(text, answered=answered)
-    value = wanted.clean(text, COUNTRY_OF.get(case.member.entity_id, "JP") if case.member else "JP")
+    country = country_of(case.member)
+    value = wanted.book.clean(text, country).text
     now = timezone.now()
     with acting(actor, reason=reason, case=case.pk) as act:
         case = lock_case(case.pk, actor=actor)
@@ -128,7 +135,7 @@ def ask_correction(
                 _opening(actor, case, member, [wanted.category], event=event) as ring,
                 transaction.atomic(),
             ):
-                if ring.open_sealed(target, field) == value:
+                if wanted.book.same(ring.open_sealed(target, field), value, country):
                     raise Unchanged
                 generation = correspondence_ring(member.pk, case.pk, ring, event=event)
                 ring.seal(correction, generation=generation, proposed=value)
@@ -171,8 +178,11 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
     Raises AlreadyDecided, NotIdentified, PermissionDenied, CaseClosed.
     """
     now = timezone.now()
-    with acting(actor, reason=reason, case=correction.case_id) as act:
-        case = lock_case(correction.case_id, actor=actor)
+    if correction.case is None:
+        # The member's own, on My Page: it came applied.
+        raise AlreadyDecided
+    with acting(actor, reason=reason, case=correction.case.pk) as act:
+        case = lock_case(correction.case.pk, actor=actor)
         member = hold_member(case, actor=actor)
         correction = _pending(correction)
         item = ITEMS[correction.item]
@@ -201,8 +211,11 @@ def apply_correction(correction: Correction, *, actor: Staff, reason: str = Reas
 def refuse_correction(correction: Correction, *, actor: Staff, reason: str) -> Correction:
     """The value on file stays; the suspension is over; the reason is on record. Raises as :func:`apply_correction`."""
     now = timezone.now()
-    with acting(actor, reason=reason, case=correction.case_id) as act:
-        case = lock_case(correction.case_id, actor=actor)
+    if correction.case is None:
+        # The member's own, on My Page: it came applied.
+        raise AlreadyDecided
+    with acting(actor, reason=reason, case=correction.case.pk) as act:
+        case = lock_case(correction.case.pk, actor=actor)
         member = hold_member(case, actor=actor)
         correction = _pending(correction)
         correction.state, correction.reason, correction.decided_at = Correction.State.REFUSED, str(reason), now
@@ -233,12 +246,21 @@ def _seal_again(
                 continue
             corrected = row.pk == target.pk and column.name == field
             texts[column.name] = value if corrected else ring.open_sealed(row, column.name)
-        if row.pk == target.pk and isinstance(row, ContactPoint):
-            row.changed_at, row.well_formed = now, True
         if texts:
+            if row.pk == target.pk:
+                _mark(row, texts, country_of(member), now)
             ring.seal(row, generation=ref.generation, **texts)
-            others = ["changed_at", "well_formed"] if isinstance(row, ContactPoint) else []
+            others = {"changed_at", "well_formed"} & {column.name for column in row._meta.concrete_fields}
             row.save(update_fields=[*texts, *others])
+
+
+def _mark(row: Any, texts: dict[str, str], country: str, now: datetime.datetime) -> None:
+    """Say of a corrected contact or addressee whether it is well formed, as intake would have."""
+    if isinstance(row, ContactPoint):
+        row.changed_at = now
+    if isinstance(row, ContactPoint | Addressee):
+        books = {name: ITEMS[sealed_field(type(row), name).item_for(row).code].book for name in texts}
+        row.well_formed = all(books[name].is_good(text, country) for name, text in texts.items())
 
 
 def _move_lookups(member: Member, before: NewMember, after: NewMember) -> None:

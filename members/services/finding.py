@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -28,6 +29,9 @@ from members.normal_forms.names import other_orders
 from members.showing import Hit, masked_hits
 
 MOST_HITS = 5
+# Longer than any identifier is: such a text is none.
+LONGEST = 400
+_HALVES = re.compile("[\ud800-\udfff]")
 # How often one account may search in an hour: enough for calls, far too little to try out dates of birth. A name with a
 # second fact is a guess that could be tried again and again, so there is less of it.
 FINDS_AN_HOUR = 120
@@ -76,7 +80,7 @@ def find(identifier: str, second: str = "", *, actor: Staff) -> Found:
     if not policies.can(actor, "members.find_member"):
         raise PermissionDenied
     require_own_keyring()
-    search = _search(identifier, second)
+    search = _search(_typed(identifier), _typed(second))
     budget = [NAME_ITEM] if search.by_name else []
     free_at, ids, event = None, [], None
     with acting(actor, reason=Reason.DAILY_WORK) as act:
@@ -183,6 +187,11 @@ def _readings(identifier: str) -> list[tuple[str, str]]:
                 with contextlib.suppress(normal_forms.NotNormal):
                     readings.add((kind, form(text)))
     return sorted(readings)
+
+
+def _typed(text: str) -> str:
+    """The text, or nothing when no keyboard types it: too long, or with halves of a pair that stand alone."""
+    return text if len(text) <= LONGEST and not _HALVES.search(text) else ""
 
 
 def _second_facts(text: str) -> list[tuple[LookupField, str]]:

@@ -233,7 +233,8 @@ def _compare(member: Member, facts: Mapping[str, str], ring: KeyRing) -> Answer:
         BIRTH_DATE: lambda: [ring.open_sealed(member, "birth_date")],
         POSTCODE: lambda: list(
             _readable(
-                lambda row: normal_forms.postcode(ring.open_sealed(row, "postcode"), country), _addressees(member)
+                lambda row: normal_forms.postcode_on_file(ring.open_sealed(row, "postcode"), country)[0],
+                _addressees(member),
             )
         ),
         LAST_FOUR: lambda: list(

@@ -7,19 +7,18 @@ without rows; a second try finds the claimed subject by its member number and go
 import dataclasses
 import datetime
 import uuid
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import connection
 
-from access_control.copying import copy_rows
+from access_control import locks, policies
+from access_control.copying import copy_rows, update_rows
 from access_control.ids import new_id
 from access_control.ledger import Act
 from access_control.openings import opening
 from access_control.vault import store
 from access_control.vault.categories import FIRST_GENERATION, Category
-from access_control.vault.errors import SealBroken
 from access_control.vault.fields import SealedField
 from access_control.vault.lookups import NORMAL_FORM_VERSION, VERSIONS, LookupField, Mac, hashing
 from access_control.vault.ring import KeyRing, add_fetched, add_keys, new_ring, require_own_keyring
@@ -27,9 +26,14 @@ from access_control.vault.seal import KeyRef
 from access_control.vault.store import Lookup
 from members import normal_forms
 from members.events import Event
-from members.intake import NewAddressee, NewContact, NewMember, NewPaymentMeans
+from members.intake import Fault, NewMember
 from members.lookups import login_lookup, number_lookup, number_owners, number_stones, owners, shared_lookups
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
+from members.services.differences import UNCHANGEABLE, differences
+from members.services.my_page import NOTHING_TAKEN, take_changes
+from members.services.on_file import OnFile, people_on_file, stored_people
+
+__all__ = ["CONFLICT", "CREATED", "DATA_CATEGORIES", "UNCHANGED", "Registration", "register", "stored_people"]
 
 DATA_CATEGORIES = (
     Category.IDENTITY,
@@ -38,80 +42,95 @@ DATA_CATEGORIES = (
     Category.PAYMENT,
     Category.PROFILE,
 )
+IMPORT = "members.import_member"
 OLDER_VERSIONS = [version for version in VERSIONS if version != NORMAL_FORM_VERSION]
 CREATED, UNCHANGED, CONFLICT, BROKEN, DESTROYED = "created", "unchanged", "conflict", "broken", "destroyed"
+# Of a member on file: a later use of the site, what was changed on My Page, what of that was kept as it is.
+USED, CHANGED, KEPT = "used", "changed", "kept"
+# Why a row is in conflict.
+LOGIN_TAKEN, IMMUTABLE = "login_taken", "immutable"
 
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
-    """What became of one new member: created, unchanged, or in conflict (``fields`` differ or are taken).
+    """What became of one row: created, unchanged, used, changed, kept, or in conflict (``fields`` differ or are taken).
 
-    Or refused, because the member of this number was destroyed, ``destroyed_at``.
-    Broken: a value on file does not open, so nothing was compared.
+    Or refused, because the member of this number was destroyed, ``destroyed_at``. Broken: a value on file does not
+    open, so nothing was compared. ``kept`` names what the file says otherwise and what won over it; ``used_on`` is a
+    later use of the site.
     """
 
     outcome: str
     member: uuid.UUID
     fields: tuple[str, ...] = ()
+    why: str = dataclasses.field(default="", compare=False)
+    kept: tuple[Fault, ...] = dataclasses.field(default=(), compare=False)
+    used_on: datetime.date | None = dataclasses.field(default=None, compare=False)
     destroyed_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
-def stored_people(
-    member_ids: Sequence[uuid.UUID], ring: KeyRing, *, skip_broken: bool = False
-) -> dict[uuid.UUID, NewMember]:
-    """The members as they stand, in clear, opened on ``ring`` (which holds all data categories).
-
-    Raises SealBroken; with ``skip_broken``, a member of whom a value does not open is left out.
-    """
-    rows: dict[type[Any], dict[uuid.UUID, list[Any]]] = {
-        model: defaultdict(list) for model in (ContactPoint, Addressee, PaymentMeans)
-    }
-    for model, by_member in rows.items():
-        for row in model._default_manager.filter(member_id__in=member_ids, removed_at=None):
-            by_member[row.member_id].append(row)
-    found = {}
-    for member in Member.objects.filter(pk__in=member_ids):
-        try:
-            found[member.pk] = _stored_person(member, {model: of[member.pk] for model, of in rows.items()}, ring)
-        except SealBroken:
-            if not skip_broken:
-                raise
-    return found
-
-
-def _stored_person(member: Member, rows: Mapping[type[Any], Sequence[Any]], ring: KeyRing) -> NewMember:
-    contacts = (NewContact(row.kind, ring.open_sealed(row, "value"), row.well_formed) for row in rows[ContactPoint])
-    addressees = (
-        NewAddressee(*(ring.open_sealed(row, n) for n in ("name", "kana", "postcode", "address", "phone")))
-        for row in rows[Addressee]
-    )
-    means = (
-        NewPaymentMeans(row.kind, *(ring.open_sealed(row, name) for name in _PAYMENT_COLUMNS))
-        for row in rows[PaymentMeans]
-    )
-    return NewMember(
-        number=ring.open_sealed(member, "number"),
-        entity=member.entity_id,
-        joined_on=member.joined_on,
-        last_used_on=member.last_used_on,
-        contacts=tuple(sorted(contacts)),
-        addressees=tuple(sorted(addressees)),
-        payment_means=tuple(sorted(means)),
-        **{name: ring.open_sealed(member, name) for name in _SEALED_TEXTS},
-    )
-
-
-_PAYMENT_COLUMNS = ("token", "brand", "expiry", "last_four", "bank", "branch", "holder", "phone")
-_SEALED_TEXTS = ("login_id", "name", "kana", "birth_date", "sex", "occupation")
-
-
-def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
+def register(news: Sequence[NewMember], *, act: Act, from_file: bool = False) -> list[Registration]:
     """Enter new members; returns what became of each, in order. The caller holds the transaction.
 
-    A member number that is known already is compared, and nothing is changed: unchanged, or in conflict.
+    A member number that is known already is compared. ``from_file``: a later use is taken, and what the member changed
+    on My Page (:mod:`members.services.my_page`). Otherwise, and where an immutable item differs, the row is in conflict
+    and changes nothing.
     """
     require_own_keyring()
     mac = hashing()
+    subjects, results = _claimed(news, mac=mac)
+    first_at: dict[uuid.UUID, int] = {}
+    for position, subject in enumerate(subjects):
+        if position not in results:
+            first_at.setdefault(subject, position)
+
+    # 1. Whoever is there already is compared.
+    known = _registered(list(first_at))
+    if known:
+        told = {subject: news[first_at[subject]] for subject in known}
+        compared = _compare(told, act=act, from_file=from_file, mac=mac)
+        results.update({first_at[subject]: registered for subject, registered in compared.items()})
+    # 2. Login IDs name one member only; who comes second is in conflict.
+    fresh = [position for position in sorted(first_at.values()) if position not in results]
+    taken = owners(
+        LookupField.LOGIN_ID, normal_forms.login_id, [news[position].login_id for position in fresh], OLDER_VERSIONS
+    )
+    for position, owner in zip(fresh, taken, strict=True):
+        if owner not in {None, subjects[position]}:
+            results[position] = Registration(CONFLICT, subjects[position], ("login_id",), LOGIN_TAKEN)
+    fresh = [position for position in fresh if position not in results]
+    logins = {position: login_lookup(news[position], subjects[position], mac=mac) for position in fresh}
+    login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
+    for position, lookup in logins.items():
+        if login_owner[lookup.mac] != subjects[position]:
+            results[position] = Registration(CONFLICT, subjects[position], ("login_id",), LOGIN_TAKEN)
+    fresh = [position for position in fresh if position not in results]
+    if fresh:
+        _enter([(subjects[position], news[position]) for position in fresh], act=act, mac=mac)
+        for position in fresh:
+            results[position] = Registration(CREATED, subjects[position])
+    # 3. Who stands twice in this batch shares the lot of the first, or is compared with what that left on file.
+    later = []
+    for position, subject in enumerate(subjects):
+        if position in results:
+            continue
+        if news[position] == news[first_at[subject]]:
+            results[position] = _again(results[first_at[subject]])
+        else:
+            later.append(position)
+    if later:
+        registered_later = register([news[position] for position in later], act=act, from_file=from_file)
+        results.update(zip(later, registered_later, strict=True))
+    return [results[position] for position in range(len(news))]
+
+
+def _again(first: Registration) -> Registration:
+    """What becomes of the same row once more."""
+    return first if first.outcome in {CONFLICT, BROKEN, KEPT} else Registration(UNCHANGED, first.member)
+
+
+def _claimed(news: Sequence[NewMember], *, mac: Mac) -> tuple[list[uuid.UUID], dict[int, Registration]]:
+    """Whose each member number is from now on; and, by position, the rows whose member was destroyed."""
     # Whoever has the number by a lookup of an older form keeps it; else one member would become two.
     known_owners = number_owners([new.number for new in news], OLDER_VERSIONS)
     claims = [number_lookup(new, owner or new_id(), mac=mac) for new, owner in zip(news, known_owners, strict=True)]
@@ -119,64 +138,17 @@ def register(news: Sequence[NewMember], *, act: Act) -> list[Registration]:
     results = _destroyed(news, claims)
     wanted = [claim for position, claim in enumerate(claims) if position not in results]
     owner_of = store.claim(wanted, version=NORMAL_FORM_VERSION) if wanted else {}
-    subjects = [owner_of.get(claim.mac, claim.subject) for claim in claims]
     for position, claim in enumerate(claims):
         if claim.mac not in owner_of:
             # Destroyed at this moment.
             results.setdefault(position, Registration(DESTROYED, claim.subject, ("number",)))
-
-    # 1. Whoever is there already, or stands twice in this batch, is compared.
-    known = _registered(subjects)
-    first_at: dict[uuid.UUID, int] = {}
-    for position, subject in enumerate(subjects):
-        if subject not in known and position not in results:
-            first_at.setdefault(subject, position)
-    if known:
-        event = act.record(Event.COMPARED, count=len(known))
-        action = "members.import_member"
-        with opening(act.actor, action, subjects=known, categories=DATA_CATEGORIES, event=event) as ring:
-            stored = stored_people(list(known), ring, skip_broken=True)
-        for position, subject in enumerate(subjects):
-            if subject in known:
-                results[position] = (
-                    _compared(subject, stored[subject], news[position])
-                    if subject in stored
-                    else Registration(BROKEN, subject, ("number",))
-                )
-    twins = {p: first_at[s] for p, s in enumerate(subjects) if s in first_at and first_at[s] != p}
-
-    # 2. Login IDs name one member only; who comes second is in conflict.
-    fresh = [position for position in range(len(news)) if position not in results and position not in twins]
-    taken = owners(
-        LookupField.LOGIN_ID, normal_forms.login_id, [news[position].login_id for position in fresh], OLDER_VERSIONS
-    )
-    for position, owner in zip(fresh, taken, strict=True):
-        if owner not in {None, subjects[position]}:
-            results[position] = Registration(CONFLICT, subjects[position], ("login_id",))
-    fresh = [position for position in fresh if position not in results]
-    logins = {position: login_lookup(news[position], subjects[position], mac=mac) for position in fresh}
-    login_owner = store.claim(list(logins.values()), version=NORMAL_FORM_VERSION) if logins else {}
-    for position, lookup in logins.items():
-        if login_owner[lookup.mac] != subjects[position]:
-            results[position] = Registration(CONFLICT, subjects[position], ("login_id",))
-    fresh = [position for position in fresh if position not in results]
-    if fresh:
-        _enter([(subjects[position], news[position]) for position in fresh], act=act, mac=mac)
-        for position in fresh:
-            results[position] = Registration(CREATED, subjects[position])
-    # 3. Who stands twice in this batch is compared with the first, and shares its conflict.
-    for position, first in twins.items():
-        if results[first].outcome == CONFLICT:
-            results[position] = results[first]
-        else:
-            results[position] = _compared(subjects[position], news[first], news[position])
-    return [results[position] for position in range(len(news))]
+    return [owner_of.get(claim.mac, claim.subject) for claim in claims], results
 
 
 def _destroyed(news: Sequence[NewMember], claims: Sequence[Lookup]) -> dict[int, Registration]:
     """Position → when the member of this number was destroyed, for numbers with a tombstone."""
     return {
-        position: Registration(DESTROYED, claims[position].subject, ("number",), destroyed_at)
+        position: Registration(DESTROYED, claims[position].subject, ("number",), destroyed_at=destroyed_at)
         for position, destroyed_at in enumerate(number_stones([new.number for new in news]))
         if destroyed_at is not None
     }
@@ -201,22 +173,57 @@ def foreseen(news: Sequence[NewMember]) -> list[Registration]:
             continue
         subject = known[position] or number_owner.setdefault(claim.mac, claim.subject)
         if (taken[position] or login_owner.setdefault(login.mac, subject)) != subject:
-            results[position] = Registration(CONFLICT, subject, ("login_id",))
+            results[position] = Registration(CONFLICT, subject, ("login_id",), LOGIN_TAKEN)
         else:
             results[position] = Registration(CREATED if subject == claim.subject else UNCHANGED, subject)
     return [results[position] for position in range(len(news))]
 
 
-def _registered(subjects: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+def _registered(subjects: Sequence[uuid.UUID]) -> list[uuid.UUID]:
     """Those who are members already. One array: ``pk__in`` takes as long as the square of its length."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id FROM {Member._meta.db_table} WHERE id = ANY(%s)", [list(subjects)])
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(f"SELECT id FROM {Member._meta.db_table} WHERE id = ANY(%s) ORDER BY id", [list(subjects)])
+        return [row[0] for row in cursor.fetchall()]
 
 
-def _compared(subject: uuid.UUID, stored: NewMember, new: NewMember) -> Registration:
-    differing = tuple(stored.differences(new))
-    return Registration(CONFLICT if differing else UNCHANGED, subject, differing)
+def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac: Mac) -> dict[uuid.UUID, Registration]:
+    """What becomes of rows about members on file, whose rows are locked from here on. One fetch for all of them."""
+    policies.hold(act.actor, IMPORT)
+    locks.change(Member.objects.filter(pk__in=told).only("pk"))
+    # What a destruction under way ends is over before anything is sealed again.
+    store.lock_living(list(told))
+    event = act.record(Event.COMPARED, count=len(told))
+    results: dict[uuid.UUID, Registration] = {}
+    changed: list[tuple[OnFile, NewMember]] = []
+    with opening(act.actor, IMPORT, subjects=told, categories=DATA_CATEGORIES, event=event) as ring:
+        people, broken = people_on_file(list(told), ring)
+        results.update({subject: Registration(BROKEN, subject, ("number",)) for subject in broken})
+        for subject, person in people.items():
+            fields = differences(person.clear, told[subject])
+            if fields and (not from_file or UNCHANGEABLE & set(fields)):
+                results[subject] = Registration(CONFLICT, subject, fields, IMMUTABLE)
+            elif fields:
+                changed.append((person, told[subject]))
+        taken = take_changes(changed, ring, mac=mac)
+    used = (
+        {} if not from_file else _uses([person for person in people.values() if person.member.pk not in results], told)
+    )
+    for subject in people.keys() - results.keys():
+        change = taken.get(subject, NOTHING_TAKEN)
+        outcome = KEPT if change.kept else CHANGED if change.changed else USED if subject in used else UNCHANGED
+        results[subject] = Registration(outcome, subject, kept=change.kept, used_on=used.get(subject))
+    return results
+
+
+def _uses(people: Sequence[OnFile], told: dict[uuid.UUID, NewMember]) -> dict[uuid.UUID, datetime.date]:
+    """Enter the later uses of the site; returns them. Whose membership has ended uses it no more."""
+    used: dict[uuid.UUID, datetime.date] = {}
+    for person in people:
+        day, known = told[person.member.pk].last_used_on, person.member.last_used_on
+        if day and (known is None or day > known) and person.member.state == Member.State.ACTIVE:
+            used[person.member.pk] = day
+    update_rows(Member, ["last_used_on"], list(used.items()))
+    return used
 
 
 def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac) -> None:
@@ -243,7 +250,7 @@ def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac)
 _CLEAR: dict[type[Any], list[str]] = {
     Member: ["id", "entity", "state", "joined_on", "last_used_on"],
     ContactPoint: ["id", "member", "kind", "well_formed"],
-    Addressee: ["id", "member"],
+    Addressee: ["id", "member", "well_formed"],
     PaymentMeans: ["id", "member", "kind"],
 }
 _SEALED = {
@@ -273,7 +280,8 @@ def _addressee_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:
     for subject, new in people:
         for addressee in new.addressees:
             row = new_id()
-            yield [row, subject, *ring.blobs(addressee, sealed, row=row, subject=subject)]
+            clear = [row, subject, addressee.well_formed]
+            yield clear + ring.blobs(addressee, sealed, row=row, subject=subject)
 
 
 def _means_rows(people: _People, ring: KeyRing) -> Iterator[list[Any]]:

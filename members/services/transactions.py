@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from access_control import locks, policies
@@ -26,6 +27,7 @@ from access_control.vault.categories import Category
 from access_control.vault.errors import SealBroken
 from access_control.vault.ring import KeyRing, add_keys, require_own_keyring
 from access_control.vault.seal import KeyRef
+from members import normal_forms
 from members.events import Event
 from members.intake import NewTransaction
 from members.lookups import number_owners, number_stones
@@ -34,30 +36,30 @@ from members.models import Member, Transaction, fiscal_year
 IMPORT = "members.import_transaction"
 # For whom nothing is fetched, nothing is recorded.
 NOTHING = uuid.UUID(int=0)
-CREATED, UNCHANGED, CONFLICT = "created", "unchanged", "conflict"
+CREATED, UNCHANGED = "created", "unchanged"
 UNKNOWN_MEMBER, DESTROYED_MEMBER = "unknown_member", "destroyed"
 DESTROYED_YEAR, BROKEN_SEAL = "destroyed_year", "broken_seal"
+# Stands for an order number that does not open.
+ANY_ORDER = ""
 _SEALED = ("order", "goods", "amount", "name", "address")
-_COMPARED = ("ordered_on", "goods", "amount", "name", "address")
 
 
 @dataclasses.dataclass(frozen=True)
 class Registered:
-    """What became of one new transaction: created, unchanged, in conflict (``fields`` differ), or refused and why.
+    """What became of one row: created, unchanged, or refused and why.
 
     ``destroyed_at``: when the member, or the records of that fiscal year, were destroyed.
     """
 
     outcome: str
-    fields: tuple[str, ...] = ()
     destroyed_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
 
 def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[Registered]:
     """Enter new transactions; returns what became of each, in order. The caller holds the transaction.
 
-    An order number that the member has already in that fiscal year, on file or in this batch, is compared, and nothing
-    is changed: unchanged, or in conflict.
+    An order has as many rows as it has articles and refunds. A row that says the same as one of the member's rows of
+    that order, on file or in this batch, is that row and unchanged; any other is a further row of the order.
     """
     require_own_keyring()
     policies.hold(act.actor, IMPORT)
@@ -69,18 +71,19 @@ def register_transactions(news: Sequence[NewTransaction], *, act: Act) -> list[R
     members = {ref.subject for ref in living}
     event = act.record(Event.TRANSACTIONS_COMPARED, count=len(members)) if members else NOTHING
     with opening(act.actor, IMPORT, subjects=members, categories=[Category.STATUTORY], event=event) as ring:
-        on_file, broken = _on_file(ring, living)
+        told = {(ref, _form(new.order)) for ref, new in zip(refs, news, strict=True) if ref is not None}
+        on_file, broken = _on_file(ring, living, told)
         for position, (ref, new) in enumerate(zip(refs, news, strict=True)):
             if ref is None or position in refused:
                 results.append(refused[position])
-            elif ref in broken:
+            elif (row := (ref, *_content(new))) in on_file:
+                results.append(Registered(UNCHANGED))
+            elif broken & {(ref, ANY_ORDER), (ref, _form(new.order))}:
                 results.append(Registered(BROKEN_SEAL))
-            elif (there := on_file.get((ref, new.order))) is None:
+            else:
                 results.append(Registered(CREATED))
                 fresh.append((ref, new))
-                on_file[ref, new.order] = new
-            else:
-                results.append(_compared(ring, there, new))
+                on_file.add(row)
         if fresh:
             add_keys(ring, sorted({ref for ref, _new in fresh} - living))
             _enter(ring, fresh)
@@ -150,43 +153,42 @@ def _standing(wanted: Collection[KeyRef]) -> tuple[set[KeyRef], dict[KeyRef, dat
     }
 
 
-def _on_file(ring: KeyRing, living: Collection[KeyRef]) -> tuple[dict[tuple[KeyRef, str], Any], set[KeyRef]]:
-    """Order numbers on file under the ``living`` keys, on the ring → their rows; and keys of which one is broken."""
+def _on_file(
+    ring: KeyRing, living: Collection[KeyRef], told: Collection[tuple[KeyRef, str]]
+) -> tuple[set[tuple[Any, ...]], set[tuple[KeyRef, str]]]:
+    """What the rows on file say of the orders ``told`` (key, order number); and the orders of which one is broken."""
     members = {ref.subject for ref in living}
     rows = Transaction.objects.filter(member__in=members, fiscal_year__in={ref.generation for ref in living})
-    on_file: dict[tuple[KeyRef, str], Any] = {}
-    broken: set[KeyRef] = set()
+    found: set[tuple[Any, ...]] = set()
+    broken: set[tuple[KeyRef, str]] = set()
     for row in rows:
         ref = KeyRef(row.member_id, Category.STATUTORY, row.fiscal_year)
         if ref not in living:
             continue
+        # Until it is opened, it might be any order of that year.
+        order = ANY_ORDER
         try:
-            on_file[ref, ring.open_sealed(row, "order")] = row
+            order = _form(number := ring.open_sealed(row, "order"))
+            # What says nothing of a told order is not opened further.
+            if (ref, order) in told:
+                rest = {name: ring.open_sealed(row, name) for name in _SEALED if name != "order"}
+                opened = NewTransaction(number="", order=number, ordered_on=row.ordered_on, **rest)
+                found.add((ref, *_content(opened)))
         except SealBroken:
-            # Any order of that year might be this one.
-            broken.add(ref)
-    return on_file, broken
+            broken.add((ref, order))
+    return found, broken
 
 
-def _compared(ring: KeyRing, there: Any, new: NewTransaction) -> Registered:
-    try:
-        differing = _differences(ring, there, new)
-    except SealBroken:
-        return Registered(BROKEN_SEAL)
-    return Registered(CONFLICT if differing else UNCHANGED, differing)
+def _form(text: str) -> str:
+    """A text without difference of width and white space: what two rows that say the same have in common."""
+    return "".join(normal_forms.plain(text).split())
 
 
-def _differences(ring: KeyRing, there: Any, new: NewTransaction) -> tuple[str, ...]:
-    """Names of the fields in which a row on file, or an earlier one of the batch, differs from ``new``."""
-
-    def value(name: str) -> object:
-        return (
-            ring.open_sealed(there, name)
-            if name in _SEALED and isinstance(there, Transaction)
-            else (getattr(there, name))
-        )
-
-    return tuple(name for name in _COMPARED if value(name) != getattr(new, name))
+def _content(new: NewTransaction) -> tuple[Any, ...]:
+    """All that a row says. Amounts are compared as numbers: 12800 is 12800.00."""
+    amount, _space, currency = new.amount.partition(" ")
+    texts = (new.order, new.goods, new.name, new.address)
+    return (new.ordered_on, Decimal(amount), currency, *map(_form, texts))
 
 
 def _enter(ring: KeyRing, fresh: Sequence[tuple[KeyRef, NewTransaction]]) -> None:

@@ -54,6 +54,7 @@ class PeerAddressee(models.Model):
     """An addressee in clear."""
 
     member = models.ForeignKey(PeerMember, models.CASCADE)
+    well_formed = models.BooleanField()
     removed_at = models.DateTimeField(null=True)
     name = models.CharField(max_length=400)
     kana = models.CharField(max_length=400)

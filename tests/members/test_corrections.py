@@ -3,7 +3,10 @@
 import re
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from access_control.codes import Purpose, Reason
 from access_control.history import history_of
@@ -121,6 +124,42 @@ def test_what_is_on_file_already_is_no_correction(agent, identified, mail):
     with pytest.raises(Unchanged):
         ask_correction(identified, item="contact.email", row=mail.pk, text=f" {OLD.upper()} ", actor=agent)
     assert not Suspension.objects.exists()
+
+
+def test_23_a_removed_row_is_corrected_no_more(agent, identified, hanako, mail):
+    """Number 23 and GUARDS: what the member took away is neither corrected nor sealed again."""
+    phone = ContactPoint.objects.get(member=hanako, kind="phone")
+    sealed = phone.value
+    with acting(None, reason=Reason.MY_PAGE):
+        ContactPoint.objects.filter(pk=phone.pk).update(removed_at=timezone.now())
+    with pytest.raises(NoSuchItem):
+        ask_correction(identified, item="contact.phone", row=phone.pk, text="03-5550-9876", actor=agent)
+    apply_correction(ask_correction(identified, item="contact.email", row=mail.pk, text=NEW, actor=agent), actor=agent)
+    phone.refresh_from_db()
+    assert phone.value == sealed
+
+
+def test_23_a_number_that_is_none_is_kept_and_marked_until_a_good_one_comes(agent, identified, hanako):
+    """Number 23: a correction marks what it keeps, as an import does."""
+    phone = ContactPoint.objects.get(member=hanako, kind="phone")
+    for text, well_formed in (("03-5550-123", False), ("03-5550-1235", True)):
+        apply_correction(
+            ask_correction(identified, item="contact.phone", row=phone.pk, text=text, actor=agent), actor=agent
+        )
+        phone.refresh_from_db()
+        assert (opened(hanako, phone, "value"), phone.well_formed) == (text, well_formed)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(item=st.sampled_from(sorted(ITEMS)), text=st.text(st.characters(categories=("L", "M", "N", "P", "S", "Z", "C"))))
+def test_23_no_text_asked_for_breaks_a_correction(agent, identified, hanako, item, text):
+    """Number 23: fuzzed. A wish is refused by a sentence, or it waits."""
+    for row in corrections.data_rows(hanako):
+        try:
+            wish = ask_correction(identified, item=item, row=row.pk, text=text, actor=agent)
+        except (NotNormal, NoSuchItem, ImmutableItem, Unchanged, ForbiddenNumber, AlreadyPending, ValidationError):
+            continue
+        refuse_correction(wish, actor=agent, reason=Reason.NOT_PROVEN)
 
 
 def test_an_item_is_pending_once(agent, identified, mail, asked):
@@ -391,7 +430,8 @@ def test_a_member_of_the_korean_site_corrects_in_korean_notation(agent, item, te
     assert opened(member, row, correction.field) == text
 
 
-def test_a_postcode_of_another_country_is_refused_when_it_is_asked_for(agent):
+def test_a_postcode_of_another_country_is_kept_and_marked_as_an_import_would(agent):
+    """Numbers 23 and 27: correction is as lenient as import."""
     member = factories.member(
         entity="kr",
         contacts=[{"kind": "mobile", "value": "010-2345-1234"}],
@@ -399,8 +439,16 @@ def test_a_postcode_of_another_country_is_refused_when_it_is_asked_for(agent):
     )
     case = factories.identify(factories.case(member, agent))
     home = Addressee.objects.get(member=member)
-    with pytest.raises(NotNormal):
-        ask_correction(case, item="addressee.postcode", row=home.pk, text="105-0014", actor=agent)
+    apply_correction(
+        ask_correction(case, item="addressee.postcode", row=home.pk, text="105-0014", actor=agent), actor=agent
+    )
+    home.refresh_from_db()
+    assert (opened(member, home, "postcode"), home.well_formed) == ("105-0014", False)
+    apply_correction(
+        ask_correction(case, item="addressee.postcode", row=home.pk, text="(우) 04524", actor=agent), actor=agent
+    )
+    home.refresh_from_db()
+    assert home.well_formed
 
 
 # refuse_correction

@@ -1,9 +1,13 @@
 """Finding a caller: by what identifies exactly, however it is written, and recorded without it."""
 
+import contextlib
+import time
 import uuid
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from access_control.codes import Purpose
 from access_control.models import LedgerEvent
@@ -192,3 +196,26 @@ def test_who_does_not_answer_members_finds_nobody(role, hanako, request):
 
 def test_a_supervisor_finds_as_an_agent_does(supervisor, hanako):
     assert found("03-5550-1234", actor=supervisor) == [hanako.pk]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    identifier=st.text(st.characters(categories=("L", "M", "N", "P", "S", "Z", "C"))),
+    second=st.text(st.characters(categories=("L", "M", "N", "P", "S", "Z", "C"))),
+)
+def test_23_no_text_breaks_the_search(agent, identifier, second):
+    """Number 23: fuzzed, halves of pairs and controls included."""
+    with contextlib.suppress(SecondFactNeeded):
+        assert find(identifier, second, actor=agent).hits == []
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 1_000_000, "あ" * 1_000_000, "\ud800", "\x00", " " * 100_000 + "x", "-" * 200_000]
+)
+def test_23_a_huge_or_broken_text_finds_nobody_at_once(agent, text):
+    """Number 23: nobody waits for a text that is no identifier."""
+    started = time.process_time()
+    for identifier, second in ((text, ""), ("山田", text)):
+        with contextlib.suppress(SecondFactNeeded):
+            assert find(identifier, second, actor=agent).hits == []
+    assert time.process_time() - started < 3

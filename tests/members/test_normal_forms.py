@@ -1,4 +1,6 @@
 import datetime
+import random
+import re
 import time
 import unicodedata
 
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from members import normal_forms
-from members.normal_forms import NotNormal
+from members.normal_forms import NotNormal, phones
 from members.normal_forms.dates import ERAS
 from members.normal_forms.kanji_variants import VARIANTS
 
@@ -794,3 +796,13 @@ def test_no_text_fails_otherwise_than_by_refusal_and_a_refusal_holds_no_value(fo
         assert refused.code.isidentifier()
         assert set(vars(refused)) == {"code", "message"}
         assert refused.__cause__ is None
+
+
+def test_what_is_known_at_once_of_a_telephone_is_what_the_library_says(monkeypatch):
+    """The quick look at a country's plan may spare the library the question, never give another answer."""
+    seeded = random.Random(20_261_101)
+    dialled = ["0" + "".join(seeded.choices("0123456789", k=seeded.choice((8, 9, 10)))) for _each in range(4_000)]
+    quick = [phones._valid(number, country) for number in dialled for country in ("JP", "KR")]
+    monkeypatch.setattr(phones, "_SURE", {"JP": re.compile("(?!)"), "KR": re.compile("(?!)")})
+    assert quick == [phones._valid(number, country) for number in dialled for country in ("JP", "KR")]
+    assert any(quick)

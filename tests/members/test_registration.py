@@ -13,6 +13,7 @@ from access_control.ledger import acting
 from access_control.models import LedgerEvent
 from access_control.vault import store
 from access_control.vault.categories import Category
+from access_control.vault.errors import KeyringError
 from access_control.vault.ring import keys_for
 from consent.events import Event as ConsentEventCode
 from consent.models import AcceptedVersion, ConsentEvent, PolicyVersion
@@ -159,7 +160,7 @@ def test_a_number_is_the_same_however_it_is_written():
     new = factories.new_member(member_number="M-0000077")
     first = join(new, screen_hash=HASH, actor=None)
     again = join(dataclasses.replace(new, number="ｍ－００００077"), screen_hash=HASH, actor=None)
-    assert again == Registration(CONFLICT, first.member, ("number",))
+    assert again == Registration(UNCHANGED, first.member)
 
 
 def test_a_login_id_names_one_member_only():
@@ -329,3 +330,18 @@ def test_a_member_that_joined_today_is_found_today(agent):
     number = f"D{uuid.uuid4().hex[:8]}"
     member = factories.member(joined_on=today, last_used_on=None, member_number=number)
     assert [hit.member for hit in find(number, actor=agent).hits] == [member.pk]
+
+
+def test_under_another_keyring_nothing_is_claimed(monkeypatch):
+    """GUARDS: registration asks for the vault's own keyring before it claims a number that nobody would find again."""
+    factories.member()
+    claimed = []
+
+    def another():
+        raise KeyringError("another keyring")
+
+    monkeypatch.setattr(registration, "require_own_keyring", another)
+    monkeypatch.setattr(store, "claim", lambda *rest, **options: claimed.append(rest))
+    with pytest.raises(KeyringError):
+        enter(factories.new_member())
+    assert claimed == []

@@ -1,0 +1,271 @@
+"""What a file says otherwise than the rows on file, told by the rule books; nothing is read or written here.
+
+Rows have no number in a file. A row on file and an entry of the file are one where they say the same; versions of one
+where they agree in what makes the thing (:data:`SAME_THING`); else one is gone and another is new.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from members import inventory
+from members.intake import COUNTRY_OF, Fault, NewMember
+from members.inventory import Item
+from members.models import Addressee, ContactPoint, Member, PaymentMeans
+from members.services.on_file import ADDRESSEE_COLUMNS, PAYMENT_COLUMNS, OnFile
+
+# Columns of the member's own row that a member may change.
+_OWN_ITEMS = {
+    "birth_date": inventory.BIRTH_DATE,
+    "sex": inventory.SEX,
+    "occupation": inventory.OCCUPATION,
+}
+COLUMNS: dict[type[Any], tuple[str, ...]] = {
+    Member: tuple(_OWN_ITEMS),
+    ContactPoint: ("value",),
+    Addressee: ADDRESSEE_COLUMNS,
+    PaymentMeans: PAYMENT_COLUMNS,
+}
+_LISTS = {"contacts": ContactPoint, "addressees": Addressee, "payment_means": PaymentMeans}
+# In whom two rows agree that are versions of one: the same addressee moved, the same card expired.
+SAME_THING: dict[type[Any], Callable[[Any, Any], bool]] = {
+    ContactPoint: lambda one, other: True,
+    Addressee: lambda one, other: one.name == other.name or one.address == other.address,
+    PaymentMeans: lambda one, other: (
+        (one.token, one.bank) == (other.token, other.bank) and (bool(one.token) or one.last_four == other.last_four)
+    ),
+}
+KEPT = {
+    "suspended": _("A correction of this item is pending in the console; the value on file was kept."),
+    "console_newer": _("The console corrected this item after the file was written; the value on file was kept."),
+    "file_older": _("A file that was written later changed this item; the value on file was kept."),
+    "membership_ended": _("The membership has ended; the data on file was kept."),
+}
+
+# What wins over a file: (item code, row) → a key of KEPT.
+Winner = Callable[[str, uuid.UUID], str]
+
+
+@dataclasses.dataclass
+class RowPlan:
+    """One live row: what it holds, and what it shall hold. ``after`` is None: it goes."""
+
+    row: Any
+    before: Any
+    after: Any
+
+    def changed_items(self) -> Iterator[tuple[str, Item]]:
+        """Column and item of each value that becomes another."""
+        for column in COLUMNS[type(self.row)]:
+            old = getattr(self.before, column)
+            if old != (getattr(self.after, column) if self.after is not None else ""):
+                yield column, self.row._meta.get_field(column).item_for(self.row)
+
+
+@dataclasses.dataclass
+class PersonPlan:
+    """What becomes of one member's data."""
+
+    person: OnFile
+    rows: list[RowPlan]
+    added: list[tuple[type[Any], Any]]
+    kept: list[Fault]
+
+    @property
+    def subject(self) -> uuid.UUID:
+        """The member."""
+        return self.person.member.pk
+
+    def changes(self) -> list[tuple[RowPlan, str, Item]]:
+        """Every value on file that becomes another."""
+        return [(plan, column, item) for plan in self.rows for column, item in plan.changed_items()]
+
+    def after(self) -> NewMember:
+        """The member's data as it will be on file."""
+        own: NewMember = next(plan.after for plan in self.rows if plan.row is self.person.member)
+        lists: dict[str, Any] = {
+            name: tuple(
+                sorted(
+                    [plan.after for plan in self.rows if type(plan.row) is model and plan.after is not None]
+                    + [entry for added_to, entry in self.added if added_to is model]
+                )
+            )
+            for name, model in _LISTS.items()
+        }
+        return dataclasses.replace(own, **lists)
+
+
+def differences(stored: NewMember, new: NewMember) -> tuple[str, ...]:
+    """Names of the fields of ``new`` that say something else than what is on file, last use aside."""
+    if stored == new:
+        return ()
+    country = COUNTRY_OF.get(stored.entity, "JP")
+    clear = [name for name in ("entity", "joined_on") if getattr(stored, name) != getattr(new, name)]
+    texts = [
+        name
+        for name, item in _IMMUTABLE.items() | _OWN_ITEMS.items()
+        if not item.book.same(getattr(stored, name), getattr(new, name), country)
+    ]
+    lists = [
+        name
+        for name, model in _LISTS.items()
+        if (one := getattr(stored, name)) != (other := getattr(new, name))
+        and not _same_list(model, one, other, country)
+    ]
+    found = {*clear, *texts, *lists}
+    return tuple(field.name for field in dataclasses.fields(NewMember) if field.name in found)
+
+
+_IMMUTABLE = {
+    "number": inventory.MEMBER_NUMBER,
+    "login_id": inventory.LOGIN_ID,
+    "name": inventory.NAME,
+    "kana": inventory.KANA,
+}
+# Name, ID and the like cannot be corrected (P5.A); nor can the past.
+UNCHANGEABLE = frozenset({*_IMMUTABLE, "entity", "joined_on"})
+
+
+def _items(model: type[Any], entry: Any) -> dict[str, Item]:
+    """Column → item of an entry of a list; the items of contacts and of payment means depend on its kind."""
+    fields = {column: model._meta.get_field(column) for column in COLUMNS[model]}
+    return {column: field.item_for(entry) for column, field in fields.items()}
+
+
+def _same_entry(model: type[Any], one: Any, other: Any, country: str) -> bool:
+    if getattr(one, "kind", "") != getattr(other, "kind", ""):
+        return False
+    return all(
+        item.book.same(getattr(one, column), getattr(other, column), country)
+        for column, item in _items(model, one).items()
+    )
+
+
+def _same_list(model: type[Any], stored: Sequence[Any], new: Sequence[Any], country: str) -> bool:
+    return not any(_unmatched(model, stored, new, country))
+
+
+def _unmatched(
+    model: type[Any], stored: Sequence[Any], new: Sequence[Any], country: str
+) -> tuple[list[int], list[int]]:
+    """Positions of entries on file, and of entries of the file, that have no like on the other side."""
+    left = list(range(len(stored)))
+    fresh = []
+    for position, entry in enumerate(new):
+        like = next((at for at in left if _same_entry(model, stored[at], entry, country)), None)
+        if like is not None:
+            left.remove(like)
+        elif not any(_same_entry(model, known, entry, country) for known in stored):
+            # Said twice in other spellings, it is on file already.
+            fresh.append(position)
+    return left, fresh
+
+
+def plan_of(person: OnFile, new: NewMember, winner: Winner) -> PersonPlan:
+    """What the file changes of a member's data, and what is kept because something wins over the file."""
+    country = COUNTRY_OF.get(person.member.entity_id, "JP")
+    plan = PersonPlan(person, [], [], [])
+    if person.member.state != Member.State.ACTIVE:
+        plan.rows.append(RowPlan(person.member, person.clear, person.clear))
+        plan.kept = [
+            Fault(name, "membership_ended", KEPT["membership_ended"]) for name in differences(person.clear, new)
+        ]
+        return plan
+    own = RowPlan(person.member, person.clear, person.clear)
+    plan.rows.append(own)
+    for name, item in _OWN_ITEMS.items():
+        text = getattr(new, name)
+        if not item.book.same(getattr(person.clear, name), text, country):
+            _set(plan, own, {name: (item, text)}, winner)
+    for name, model in _LISTS.items():
+        _plan_list(plan, model, getattr(person, name), getattr(new, name), winner, country)
+    return plan
+
+
+def _set(plan: PersonPlan, row_plan: RowPlan, values: dict[str, tuple[Item, str]], winner: Winner) -> None:
+    """The row gets new texts, but for those that something wins over."""
+    texts = {}
+    for column, (item, text) in values.items():
+        if code := winner(item.code, row_plan.row.pk):
+            plan.kept.append(Fault(item.code, code, KEPT[code]))
+        else:
+            texts[column] = text
+    if texts:
+        row_plan.after = dataclasses.replace(row_plan.after, **texts)
+
+
+def _plan_list(
+    plan: PersonPlan,
+    model: type[Any],
+    stored: Sequence[tuple[Any, Any]],
+    new: Sequence[Any],
+    winner: Winner,
+    country: str,
+) -> None:
+    """Entries of the file against rows on file: the same, another version of one, new, or gone."""
+    rows = [RowPlan(row, clear, clear) for row, clear in stored]
+    plan.rows += rows
+    if tuple(sorted(clear for _row, clear in stored)) == new:
+        return
+    left, fresh = _unmatched(model, [row.before for row in rows], new, country)
+    for kind in sorted(
+        {getattr(rows[at].before, "kind", "") for at in left} | {getattr(new[at], "kind", "") for at in fresh}
+    ):
+        gone = [rows[at] for at in left if getattr(rows[at].before, "kind", "") == kind]
+        come = [new[at] for at in fresh if getattr(new[at], "kind", "") == kind]
+        _plan_kind(plan, model, gone, come, winner, country)
+
+
+def _plan_kind(
+    plan: PersonPlan, model: type[Any], gone: list[RowPlan], come: list[Any], winner: Winner, country: str
+) -> None:
+    """Rows of one kind that the file no longer has, and entries that it has instead."""
+    protected = {id(row): code for row in gone if (code := _protects(model, row, winner))}
+    if protected and len(gone) > 1 and len(come) > 1 and model is ContactPoint:
+        # Which of them the member changed cannot be told from which of them is the stale one.
+        plan.kept += [
+            Fault(item.code, protected[id(row)], KEPT[protected[id(row)]])
+            for row in gone
+            if id(row) in protected
+            for item in given(model, row.before).values()
+        ]
+        return
+    pairs = []
+    for row in list(gone):
+        other = next((entry for entry in come if SAME_THING[model](row.before, entry)), None)
+        if other is None and id(row) in protected:
+            other = next(iter(come), None)
+        if other is not None:
+            gone.remove(row)
+            come.remove(other)
+            pairs.append((row, other))
+    for row, entry in pairs:
+        items = _items(model, entry)
+        differing = {
+            column: (item, getattr(entry, column))
+            for column, item in items.items()
+            if not item.book.same(getattr(row.before, column), getattr(entry, column), country)
+        }
+        _set(plan, row, differing, winner)
+        if row.after is not row.before and hasattr(entry, "well_formed"):
+            row.after = dataclasses.replace(row.after, well_formed=entry.well_formed)
+    for row in gone:
+        if why := protected.get(id(row)):
+            plan.kept += [Fault(item.code, why, KEPT[why]) for item in given(model, row.before).values()]
+        else:
+            row.after = None
+    plan.added += [(model, entry) for entry in come]
+
+
+def given(model: type[Any], entry: Any) -> dict[str, Item]:
+    """Column → item of the values that an entry holds."""
+    return {column: item for column, item in _items(model, entry).items() if getattr(entry, column)}
+
+
+def _protects(model: type[Any], row: RowPlan, winner: Winner) -> str:
+    """Why the row may not go, or ""."""
+    codes = (winner(item.code, row.row.pk) for item in _items(model, row.before).values())
+    return next((code for code in codes if code), "")
