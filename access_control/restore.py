@@ -22,7 +22,8 @@ from django.db import connection, connections, models
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from access_control.vault import consoles, store
+from access_control.vault import consoles
+from access_control.vault.calls import ALIAS as VAULT
 from access_control.vault.consoles import DatabaseIdentity, Remembered, Testimony
 
 # How old the vault's newest mark may grow while the console is used.
@@ -167,7 +168,7 @@ def look_briefly() -> list[Sign]:
     vault = consoles.remembered()
     console = console_beside(vault)
     found = compare(vault, console)
-    pair = (str(connection.settings_dict["NAME"]), str(connections[store.ALIAS].settings_dict["NAME"]))
+    pair = (str(connection.settings_dict["NAME"]), str(connections[VAULT].settings_dict["NAME"]))
     if not found and pair not in _cleared:
         for witness in WITNESSES:
             found += witness(console)
@@ -210,9 +211,9 @@ def note_at_set_up(sender: AppConfig, *, using: str, **_options: Any) -> None:
 
     A restore changes nothing here, whoever migrates: only ``accept_restore`` notes another database.
     """
-    if using != store.ALIAS or sender.name != "access_control":
+    if using != VAULT or sender.name != "access_control":
         return
-    with connections[store.ALIAS].cursor() as cursor:
+    with connections[VAULT].cursor() as cursor:
         cursor.execute("SELECT pg_get_userbyid(relowner) = current_user FROM pg_class WHERE relname = 'vault_key'")
         row = cursor.fetchone()
         cursor.execute("SELECT to_regclass('vault_consoleidentity') IS NOT NULL")

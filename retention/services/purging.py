@@ -45,6 +45,7 @@ from access_control.copying import array
 from access_control.ledger import Act, acting
 from access_control.services import NotApprovable, approval_stands, use_approval
 from access_control.vault import store
+from access_control.vault.calls import ALIAS as VAULT
 from access_control.vault.errors import CeilingReached
 from members.models import Member
 from members.services.erasure import erase
@@ -111,7 +112,7 @@ def single_flight() -> Iterator[None]:
 
 def _never_idle_out() -> None:
     """Whatever the server's settings: neither session is ended for being idle, or long, between two statements."""
-    for alias in (DEFAULT_DB_ALIAS, store.ALIAS):
+    for alias in (DEFAULT_DB_ALIAS, VAULT):
         with connections[alias].cursor() as cursor:
             # The last of them is PostgreSQL 17's.
             cursor.execute(
@@ -311,7 +312,7 @@ def _end_keys(plan: Plan, items: Sequence[Item]) -> list[store.Ended]:
     From the statement that ends them to the commit, whoever decides about these members waits for the vault. Before
     it, they wait for the rows that the console has locked; and that lock is there as long as the console answers.
     """
-    with transaction.atomic(using=store.ALIAS):
+    with transaction.atomic(using=VAULT):
         ended = store.destroy([(item.ref, item.line) for item in items], plan_hash=bytes(plan.payload_hash))
         reached(Point.ENDED)
         with connection.cursor() as cursor:
