@@ -261,7 +261,7 @@ def looks():
             yield pytest.param(who, sheet, language, colours, id=name, marks=marks)
 
 
-@pytest.mark.parametrize(("account", "sheet", "language", "colours"), looks())
+@pytest.mark.parametrize(("account", "sheet", "language", "colours"), list(looks()))
 def test_a_page_has_no_fault(screen_of, day, account, sheet, language, colours):
     screen = screen_of(account, language)
     status = screen.open(sheet.path(day))
