@@ -179,6 +179,8 @@ CLEAR: dict[str, str] = {
     "access_control.LedgerEvent.address": "network address of a staff computer",
     "access_control.Approval.kind": "what is approved",
     "access_control.Approval.payload_hash": "a hash of ids and dates",
+    "access_control.AcceptedRestore.signs": "codes of what told that a database was restored",
+    "access_control.AcceptedRestore.lost": "codes and counts of what a restore has lost",
     "members.Transaction.fiscal_year": "the year of a set of books, for everybody the same",
     "access_control.Entity.fiscal_year_starts": "a month of a company's books",
     "retention.RuleVersion.change_reason": "a rule of the company",

@@ -198,8 +198,13 @@ def test_every_finding_of_the_verification_has_its_words():
     }
     assert set(FINDINGS) <= codes
     added = set(re.findall(r'found\.add\("(\w+)"', inspect.getsource(verifying)))
-    looked = set(re.findall(r'\("(\w+)", (?:line|fence|ref|not)', inspect.getsource(verifying._look)))
+    looked, again = (
+        set(re.findall(r'^ +\("(\w+)", ', inspect.getsource(look), re.MULTILINE))
+        for look in (verifying._look, verifying._look_again)
+    )
     assert len(looked) == 8
+    assert len(again) == 5
+    assert again <= looked
     assert set(FINDINGS) == added | looked
 
 
