@@ -142,8 +142,6 @@ POLICY_ITEMS = {code: item for code, item in ITEMS.items() if item.group}
 
 # Text columns that hold no personal item of a member, each with its reason.
 CLEAR: dict[str, str] = {
-    "access_control.AcceptedRestore.signs": "codes of the signs by which a restore was seen",
-    "access_control.AcceptedRestore.lost": "codes of what was lost, and how much of each",
     "members.Case.reference": "a random code that names the case, made by the console",
     "members.Suspension.item": "an item code",
     "members.Correction.item": "an item code",

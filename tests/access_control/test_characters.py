@@ -113,7 +113,7 @@ def texts_of(form):
 
 def made(form, data, actor):
     """The form bound to ``data``; what else its kind is made with is given by name."""
-    others = {"actor": actor, "user": actor, "shown": []}
+    others = {"actor": actor, "user": actor, "shown": [], "facts": ["birth_date", "postcode", "last_four"]}
     asked = {name for base in form.__mro__ for name in inspect.signature(base.__init__).parameters}
     return form(data=data, **{name: value for name, value in others.items() if name in asked})
 
