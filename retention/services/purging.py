@@ -61,7 +61,7 @@ from retention.services.rules import rules_on
 
 RUN_LOCK = 0x70757267
 
-__all__ = ["AlreadyRunning", "CeilingReached", "NotApprovable", "Outcome", "Unfinished", "run_plan"]
+__all__ = ["AlreadyRunning", "CeilingReached", "NotApprovable", "Outcome", "Unfinished", "outcome_of", "run_plan"]
 
 
 class AlreadyRunning(Exception):
@@ -87,8 +87,8 @@ class Outcome:
     ended_elsewhere: int = 0
 
 
-def _outcome(run: Run, seconds: float) -> Outcome:
-    """What is ended elsewhere was no more left as it was than what was destroyed here."""
+def outcome_of(run: Run, seconds: float) -> Outcome:
+    """What a run did. Ended elsewhere is not parked: it was no more left as it was than what was destroyed here."""
     elsewhere = Parked.objects.filter(plan=run.plan_id, reason=Parked.Reason.ENDED_ELSEWHERE).count()
     return Outcome(run.plan, run.destroyed_count, run.parked_count - elsewhere, seconds, elsewhere)
 
@@ -135,7 +135,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
     with single_flight():
         run = Run.objects.filter(plan=plan).first()
         if run is not None and run.finished_at is not None:
-            return _outcome(run, 0.0)
+            return outcome_of(run, 0.0)
         end = PlanEnd.objects.filter(plan=plan).first()
         if end is not None and end.kind == PlanEnd.Kind.WITHDRAWN:
             raise NotApprovable
@@ -173,7 +173,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
         finally:
             if journal is not None:
                 journal.close()
-    return _outcome(run, time.monotonic() - begun)
+    return outcome_of(run, time.monotonic() - begun)
 
 
 def _journal(plan: Plan, *, begun: bool, given_up: bool) -> Journal | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from access_control.ids import new_id
 from access_control.vault import store
 from retention import points
-from retention.models import Certificate, CertificateLine, Parked, Plan
+from retention.models import Certificate, CertificateLine, Parked, Plan, Run
 from retention.papers import certificate_pdf
 from retention.points import Point
 from retention.services.planning import approve_plan, make_plan
@@ -60,7 +60,9 @@ def test_what_another_plan_has_destroyed_is_ended_elsewhere_and_no_fault(committ
     for plan in (first, second):
         found = verify(plan)
         assert (found.failed_count, found.findings) == (0, [])
-    assert run_purge(second) == (status, said | {"seconds": 0.0})
+    day = timezone.localdate(Run.objects.get(plan=second).finished_at)
+    finished = {"finished": day.isoformat(), "certificate": second.reference}
+    assert run_purge(second) == (status, said | {"seconds": 0.0} | finished)
 
 
 def test_what_is_parked_still_ends_the_command_with_one(committed, officer):

@@ -81,13 +81,16 @@ def test_years_later_the_books_go_fiscal_year_by_fiscal_year(committed, settings
 
 
 def test_the_day_begins_in_tokyo(committed):
-    """Ended at 23:30 of the 1st and at 00:30 of the 2nd in Tokyo: the first is due a day before the second."""
+    """Ended at 23:30 of the 1st and at 00:30 of the 2nd in Tokyo: the first is due a day before the second.
+
+    Thirty whole days are the 2nd to the 31st (number 8).
+    """
     late, early = factories.member(), factories.member()
     now = timezone.now()
     tokyo = datetime.timezone(datetime.timedelta(hours=9))
     ended(late, ago=now - datetime.datetime(2026, 10, 1, 23, 30, tzinfo=tokyo))
     ended(early, ago=now - datetime.datetime(2026, 10, 2, 0, 30, tzinfo=tokyo))
-    with time_machine.travel(datetime.datetime(2026, 10, 31, 0, 0, tzinfo=tokyo), tick=False):
+    with time_machine.travel(datetime.datetime(2026, 11, 1, 0, 0, tzinfo=tokyo), tick=False):
         assert set(approved().lines.values_list("subject", flat=True)) == {late.pk}
-    with time_machine.travel(datetime.datetime(2026, 10, 30, 23, 59, tzinfo=tokyo), tick=False):
+    with time_machine.travel(datetime.datetime(2026, 10, 31, 23, 59, tzinfo=tokyo), tick=False):
         assert approved().line_count == 0

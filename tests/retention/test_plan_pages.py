@@ -21,13 +21,16 @@ from access_control.copying import copy_rows
 from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Approval, LedgerEvent
-from access_control.services import ask_approval, leave
+from access_control.services import ask_approval, leave, use_approval
+from access_control.vault import store
 from access_control.vault.categories import Category
+from access_control.vault.ring import add_keys, new_ring
+from access_control.vault.seal import KeyRef
 from retention.events import Event
 from retention.models import Parked, Plan, PlanExclusion, PlanLine, Rule, RuleVersion, Run, Start, Verification
 from retention.services import verifying
 from retention.services.holds import place_legal_hold
-from retention.services.planning import approve_plan, make_plan
+from retention.services.planning import APPROVAL_KIND, approve_plan, make_plan
 from retention.services.rules import NoRules
 from retention.sheets import inert
 from retention.showing import LINES_A_PAGE, SIGN_OF_LIFE, Choice, lines_of_page, parked_of
@@ -423,9 +426,18 @@ def test_without_rules_making_a_plan_says_what_to_do(at, officer, monkeypatch):
 
 
 def begun(plan, *, silent=datetime.timedelta(0), destroyed=0):
-    """A run as the purger left it some time ago."""
+    """A run as the purger left it some time ago: the approval is spent, the vault has destroyed what it says."""
     now = timezone.now()
+    lines = list(plan.lines.order_by("id")[:destroyed])
+    keys = [(KeyRef(line.subject, line.category, line.generation), line.pk) for line in lines]
+    with new_ring() as ring:
+        add_keys(ring, [ref for ref, _line in keys])
+    payload, why = bytes(plan.payload_hash), Reason.RETENTION_ENDED
     with as_("purger"):
+        with acting(None, reason=why):
+            use_approval(plan.approval_id, kind=APPROVAL_KIND, payload_hash=payload, actor=None, reason=why)
+        if keys:
+            store.destroy(keys, plan_hash=payload)
         return Run.objects.create(
             plan=plan,
             started_at=now - silent,

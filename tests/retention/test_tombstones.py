@@ -12,13 +12,18 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from access_control.vault import store
-from access_control.vault.lookups import LookupField
-from members.lookups import number_probe
+from access_control.vault.lookups import LookupField, mac
+from members import normal_forms
 from members.models import Member, Transaction
 from tests import factories
 from tests.retention.conftest import approved, as_, ended, run
 
 NUMBER = "R0000910"
+
+
+def number_probe(number):
+    """What asks the vault whose member number this is."""
+    return LookupField.MEMBER_NUMBER, mac(LookupField.MEMBER_NUMBER, normal_forms.member_number(number))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from retention.journal import JournalError
 from retention.management.progress import find_plan, progress_bar
 from retention.models import Plan, Run
 from retention.services.planning import FutureDay
-from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, run_plan
+from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, outcome_of, run_plan
 from retention.showing import state_of
 from retention.waiting import queue
 from retention.words import PlanState
@@ -47,10 +47,10 @@ class Command(ConsoleCommand):
 
     def handle(self, *args: Any, plan: str | None, json: bool, **options: Any) -> None:
         """Run it, or the first that can be run. What stayed of members' numbers goes when its time is over."""
-        store.forget_tombstones()
+        found = find_plan(plan) if plan else None
+        _forget_tombstones()
         passed_over: list[dict[str, str]] = []
-        if plan:
-            found = find_plan(plan)
+        if found is not None:
             finished = Run.objects.filter(plan=found, finished_at__isnull=False).first()
             if finished is not None:
                 self._say_finished(finished, as_json=json)
@@ -64,13 +64,7 @@ class Command(ConsoleCommand):
             summary: dict[str, Any] = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
             lines.append("No approved plan waits.")
         else:
-            summary = {
-                "plan": outcome.plan.reference,
-                "destroyed": outcome.destroyed,
-                "parked": outcome.parked,
-                "ended_elsewhere": outcome.ended_elsewhere,
-                "seconds": round(outcome.seconds, 3),
-            }
+            summary = _summary(outcome)
             lines.append(_text(outcome))
         if passed_over:
             summary["passed_over"] = passed_over
@@ -98,13 +92,12 @@ class Command(ConsoleCommand):
 
     def _say_finished(self, run: Run, *, as_json: bool) -> None:
         """A plan is carried out once; whoever asks for it again is told where its certificate is."""
-        name, day = run.plan.reference, timezone.localdate(run.finished_at)
-        summary = {"plan": name, "destroyed": run.destroyed_count, "parked": run.parked_count, "seconds": 0.0}
+        name, day, outcome = run.plan.reference, timezone.localdate(run.finished_at), outcome_of(run, 0.0)
         text = (
-            f"Plan {name} was finished on {day}: {run.destroyed_count:,} items destroyed, {run.parked_count:,} parked."
-            f" Nothing was done now. Its certificate is {name}. Next: verify_purge {name}."
+            f"Plan {name} was finished on {day}: {_counts(outcome)}. Nothing was done now. Its certificate is {name}."
+            f" Next: verify_purge {name}."
         )
-        self.answer({**summary, "finished": day, "certificate": name}, text, as_json=as_json)
+        self.answer({**_summary(outcome), "finished": day, "certificate": name}, text, as_json=as_json)
 
     def _run(self, plan: Plan) -> Outcome:
         name = plan.reference
@@ -140,13 +133,28 @@ class Command(ConsoleCommand):
         except JournalError as error:
             why, said = "journal", f"Nothing more was destroyed. {error}"
         except DatabaseError as error:
-            # The message of a database may quote a row; its code does not.
-            why, code = "database", getattr(error.__cause__, "sqlstate", None) or "no SQLSTATE"
+            why = "database"
             said = (
-                f"A database ended the run of plan {name} ({type(error).__name__}, {code}). Nothing is half done. See"
-                " its log and its disk, mend the cause, and run it again; it goes on."
+                f"A database ended the run of plan {name} ({_code_of(error)}). Nothing is half done. See its log and"
+                " its disk, mend the cause, and run it again; it goes on."
             )
         raise Stopped(said, why)
+
+
+def _forget_tombstones() -> None:
+    try:
+        store.forget_tombstones()
+    except DatabaseError as error:
+        said = (
+            f"The vault refuses ({_code_of(error)}); nothing was destroyed. Is VAULT_DATABASE_URL that of the purger?"
+            " See the vault's log and its disk, mend the cause, and run it again."
+        )
+        raise Stopped(said, "database") from None
+
+
+def _code_of(error: DatabaseError) -> str:
+    """The message of a database may quote a row; its code does not."""
+    return f"{type(error).__name__}, {getattr(error.__cause__, 'sqlstate', None) or 'no SQLSTATE'}"
 
 
 # Why a plan was passed over, in words.
@@ -160,11 +168,23 @@ _WHY = {
 }
 
 
-def _text(outcome: Outcome) -> str:
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "plan": outcome.plan.reference,
+        "destroyed": outcome.destroyed,
+        "parked": outcome.parked,
+        "ended_elsewhere": outcome.ended_elsewhere,
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def _counts(outcome: Outcome) -> str:
     elsewhere = ""
     if outcome.ended_elsewhere:
-        elsewhere = f" {outcome.ended_elsewhere:,} destroyed before under another certificate,"
-    return (
-        f"Plan {outcome.plan.reference}: {outcome.destroyed:,} items destroyed, {outcome.parked:,} parked,"
-        f"{elsewhere} {outcome.seconds:.1f} s. Next: verify_purge {outcome.plan.reference}."
-    )
+        elsewhere = f", {outcome.ended_elsewhere:,} destroyed before under another certificate"
+    return f"{outcome.destroyed:,} items destroyed, {outcome.parked:,} parked{elsewhere}"
+
+
+def _text(outcome: Outcome) -> str:
+    name = outcome.plan.reference
+    return f"Plan {name}: {_counts(outcome)}, {outcome.seconds:.1f} s. Next: verify_purge {name}."
