@@ -25,6 +25,7 @@ from config.messages import compile_messages
 from consent.demo import loading
 from consent.demo.people import people
 from members.models import Case, Correction, Notice, Transaction
+from members.services.finding import find
 from retention.models import LegalHold, Plan
 from tests.browser import access, destruction
 from tests.browser.identities import document_cases, little_known
@@ -32,7 +33,7 @@ from tests.browser.memberships import membership_cases
 from tests.browser.screens import Screen
 from tests.databases import own_databases
 
-MEMBERS, SEED = 60, 1
+MEMBERS, SEED = 64, 1
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOW = f"no {', '.join(NAMES)} on PATH; install one (Debian: apt-get install chromium fonts-noto-cjk)"
 # No sandbox, because root has none; no traffic of the browser's own.
@@ -103,6 +104,8 @@ def day(committed):
     cases |= {("agent", word): case for word, case in document_cases(unproven, username="agent").items()}
     cases["agent2", "untold"] = untold(cases["agent2", "corrected"])
     requests, link = access.requests()
+    # Somebody else than the agent looks: by what the agent has found a member, nothing is proved.
+    (caller,) = find(str(rows[0]["member_number"]), actor=Staff.objects.get(username="supervisor")).hits
     found = Day(
         rows=rows + unproven,
         cases=cases,
@@ -110,7 +113,7 @@ def day(committed):
         person=Person.objects.get(account__username="agent2").pk,
         account=Staff.objects.get(username="agent2").pk,
         record=Transaction.objects.order_by("-ordered_on").values_list("pk", flat=True)[0],
-        plans=destruction.plans(now),
+        plans=destruction.plans(now, spared=caller.member),
         hold=LegalHold.objects.get().pk,
         requests=requests,
         link=link,

@@ -14,11 +14,12 @@ from retention.services.stopping import abandon_run, withdraw_plan
 from tests.retention.conftest import as_, ended, run, verify
 
 
-def plans(now):
-    """How it stands → plan."""
+def plans(now, *, spared):
+    """How it stands → plan. Nothing ends for the member ``spared``."""
     officer, supervisor = (Staff.objects.get(username=name) for name in ("officer", "supervisor"))
     quiet = Member.objects.filter(state=Member.State.ACTIVE).exclude(pk__in=Case.objects.values("member"))
-    gone = iter(list(quiet.order_by("pk")[:12]))
+    gone = iter(list(quiet.exclude(pk=spared).order_by("pk")[:12]))
+    # Seen tomorrow: alive for as long as the tests take.
     later = now + datetime.timedelta(days=1)
     today = timezone.localdate(now)
 
@@ -28,11 +29,11 @@ def plans(now):
     def approved():
         return approve_plan(make_plan(today, actor=None), actor=supervisor)
 
-    def begun():
-        # Seen tomorrow: alive for as long as the tests take. It has destroyed nothing, as the vault knows.
+    def begun(*, seen=now):
+        # It has destroyed nothing, as the vault knows.
         plan = approved()
         with as_("purger"):
-            Run.objects.create(plan=plan, started_at=now, seen_at=later, os_host="host-1")
+            Run.objects.create(plan=plan, started_at=now, seen_at=seen, os_host="host-1")
         return plan
 
     # Nobody had ended anything when the policy was published.
@@ -51,7 +52,7 @@ def plans(now):
     for actor in (officer, supervisor):
         abandon_run(found["given_up"], actor=actor)
     due()
-    found["running"] = begun()
+    found["running"] = begun(seen=later)
     found["withdrawn"] = approved()
     withdraw_plan(found["withdrawn"], actor=officer)
     due()

@@ -356,7 +356,7 @@ TROUBLE = {
         429,
     ),
     "find-budget": (
-        lambda monkeypatch, settings: monkeypatch.setattr(finding, "FINDS_AN_HOUR", 0),
+        lambda monkeypatch, settings: monkeypatch.setattr(finding, "FINDS_AN_HOUR", 1),
         AGENT,
         "/members/member/find/",
         {"#id_identifier": "03-0000-0000"},
