@@ -216,9 +216,9 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         return str(row.approval.requester)
 
     @admin.display(description=_("requested"))
-    def asked_at(self, row: AccessRequest) -> str:
+    def asked_at(self, row: AccessRequest) -> Any:
         """When."""
-        return timezone.localtime(row.approval.requested_at).strftime("%Y-%m-%d %H:%M")
+        return row.approval.requested_at
 
     @admin.display(description=_("state"))
     def state(self, row: Any) -> str:
