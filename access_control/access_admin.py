@@ -53,7 +53,8 @@ class AccountForm(PlainTextForm, forms.Form):
 
     person = forms.ModelChoiceField(Person.objects.none(), label=_("person"))
     username = forms.CharField(label=_("username"), max_length=40)
-    role = forms.ChoiceField(label=_("role"), choices=Role.choices)
+    # Nothing is chosen beforehand that another person then agrees to.
+    role = forms.ChoiceField(label=_("role"), choices=[*_NO_ROLE, *Role.choices])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
