@@ -53,7 +53,8 @@ class AccountForm(PlainTextForm, forms.Form):
 
     person = forms.ModelChoiceField(Person.objects.none(), label=_("person"))
     username = forms.CharField(label=_("username"), max_length=40)
-    role = forms.ChoiceField(label=_("role"), choices=Role.choices)
+    # Nothing is chosen beforehand that another person then agrees to.
+    role = forms.ChoiceField(label=_("role"), choices=[*_NO_ROLE, *Role.choices])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -161,7 +162,9 @@ def _asking(request: HttpRequest, form: forms.BaseForm, asked: AccessRequest | N
     if asked is not None:
         messages.success(request, _("Asked for. Another person must agree before anything changes."))
         return HttpResponseRedirect(reverse("admin:access_control_accessrequest_change", args=[asked.pk]))
-    context = {**admin.site.each_context(request), "form": form, **more, "back": reverse(more["back"])}
+    back_title = _("Accounts") if more["back"] == "admin:access_control_staff_changelist" else _("People")
+    more |= {"back": reverse(more["back"]), "back_title": back_title}
+    context = {**admin.site.each_context(request), "form": form, **more}
     return TemplateResponse(request, "admin/access_control/ask.html", context)
 
 

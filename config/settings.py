@@ -229,15 +229,16 @@ try:
     TRUSTED_PROXIES = trusted_proxies(env.list("TRUSTED_PROXIES", default=[]))
 except ValueError as error:
     raise ImproperlyConfigured(f"TRUSTED_PROXIES: {error}") from None
-# The console uses nothing of the machine it is shown on, and no other site may embed anything of it.
+# The console uses nothing of the machine it is shown on, and no other site may embed anything of it. A feature that the
+# browser does not know is a complaint on every page, and ends nothing.
 HEADERS_OF_EVERY_ANSWER = {
     "Permissions-Policy": ", ".join(
         f"{feature}=()"
         for feature in (
-            *("accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture"),
+            *("accelerometer", "autoplay", "browsing-topics", "camera", "display-capture"),
             *("encrypted-media", "fullscreen", "gamepad", "geolocation", "gyroscope", "hid", "idle-detection"),
             *("local-fonts", "magnetometer", "microphone", "midi", "payment", "picture-in-picture"),
-            *("screen-wake-lock", "serial", "usb", "web-share", "xr-spatial-tracking"),
+            *("screen-wake-lock", "serial", "usb", "xr-spatial-tracking"),
         )
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -270,6 +271,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "ja"
 LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
+FORMAT_MODULE_PATH = "config.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "Asia/Tokyo"

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from access_control.vault.errors import SealBroken
 from members import normal_forms
@@ -59,7 +60,9 @@ class IdentityForm(CarefulForm):
 class DocumentForm(CarefulForm):
     """Which document a supervisor saw. Nothing is chosen beforehand, and there is no room for a number."""
 
-    kind = forms.ChoiceField(label=_("document"), choices=[("", "---------"), *IdentityDocument.Kind.choices])
+    kind = forms.ChoiceField(
+        label=pgettext_lazy("identity", "document"), choices=[("", "---------"), *IdentityDocument.Kind.choices]
+    )
     issued_on = forms.CharField(
         label=_("issued on"), max_length=40, help_text=_("As it stands on the document, in any era or notation")
     )

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from access_control.ids import new_id
 from access_control.models import Staff
@@ -33,7 +34,7 @@ class IdentityDocument(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     case = models.OneToOneField(Case, models.PROTECT, verbose_name=_("case"), related_name="document")
     member = models.ForeignKey(Member, models.PROTECT, verbose_name=_("member"))
-    kind = models.CharField(_("document"), max_length=20, choices=Kind.choices)
+    kind = models.CharField(pgettext_lazy("identity", "document"), max_length=20, choices=Kind.choices)
     issued_on = models.DateField(_("issued on"))
     confirmed_by = models.ForeignKey(Staff, models.PROTECT, verbose_name=_("confirmed by"), related_name="+")
     at = models.DateTimeField(_("time"))

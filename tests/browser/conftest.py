@@ -24,14 +24,16 @@ from access_control.models import LedgerEvent, Person, Staff
 from config.messages import compile_messages
 from consent.demo import loading
 from consent.demo.people import people
-from members.models import Case, Correction, Transaction
+from members.models import Case, Correction, Notice, Transaction
+from members.services.finding import find
 from retention.models import LegalHold, Plan
-from tests.browser import destruction
+from tests.browser import access, destruction
+from tests.browser.identities import document_cases, little_known
 from tests.browser.memberships import membership_cases
 from tests.browser.screens import Screen
 from tests.databases import own_databases
 
-MEMBERS, SEED = 60, 1
+MEMBERS, SEED = 64, 1
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOW = f"no {', '.join(NAMES)} on PATH; install one (Debian: apt-get install chromium fonts-noto-cjk)"
 # No sandbox, because root has none; no traffic of the browser's own.
@@ -83,6 +85,8 @@ class Day:
     record: uuid.UUID
     plans: dict[str, Plan]
     hold: uuid.UUID
+    requests: dict[str, uuid.UUID]
+    link: str
 
 
 @pytest.fixture(scope="package")
@@ -96,15 +100,23 @@ def day(committed):
         cases.setdefault((case.owner.username, stage(case, corrections.get(case.pk))), case)
     rows = list(people(MEMBERS, seed=SEED, today=timezone.localdate(now)))
     cases |= {("agent", word): case for word, case in membership_cases(rows, username="agent").items()}
+    unproven = little_known(MEMBERS, seed=SEED, today=timezone.localdate(now))
+    cases |= {("agent", word): case for word, case in document_cases(unproven, username="agent").items()}
+    cases["agent2", "untold"] = untold(cases["agent2", "corrected"])
+    requests, link = access.requests()
+    # Somebody else than the agent looks: by what the agent has found a member, nothing is proved.
+    (caller,) = find(str(rows[0]["member_number"]), actor=Staff.objects.get(username="supervisor")).hits
     found = Day(
-        rows=rows,
+        rows=rows + unproven,
         cases=cases,
         event=LedgerEvent.objects.order_by("-sequence").values_list("pk", flat=True)[0],
         person=Person.objects.get(account__username="agent2").pk,
         account=Staff.objects.get(username="agent2").pk,
         record=Transaction.objects.order_by("-ordered_on").values_list("pk", flat=True)[0],
-        plans=destruction.plans(now),
+        plans=destruction.plans(now, spared=caller.member),
         hold=LegalHold.objects.get().pk,
+        requests=requests,
+        link=link,
     )
     connections.close_all()
     return found
@@ -119,6 +131,16 @@ def stage(case, correction):
     if case.kind == Case.Kind.INQUIRY:
         return "inquiry"
     return {None: "identified", "asked": "pending", "applied": "corrected"}[correction]
+
+
+def untold(case):
+    """Another case of the same kind, of whose notices one was refused by the mail server and one has no way at all."""
+    other = case.__class__.objects.filter(owner=case.owner, corrections__state="applied", state="open").latest("pk")
+    assert other != case
+    notices = Notice.objects.filter(case=other, state=Notice.State.QUEUED).order_by("pk")
+    for notice, failure in zip(notices, ("smtp_550", "not_mailable"), strict=True):
+        Notice.objects.filter(pk=notice.pk).update(state=Notice.State.FAILED, failure=failure)
+    return other
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,8 @@ _RIGHTLY_LATIN = re.compile(
     |[（(](?:{_USERNAMES})[）)] | ^›\ (?:{_USERNAMES})$    # an account beside its name, or as the last crumb
     |(?<![A-Z0-9])[0-9A-Z]{{4}}-[0-9A-Z]{{4}}(?![A-Z0-9])  # a case's reference
     |[0-9]{{8}}-[0-9A-Z]{{4}} | YYYYMMDD-XXXX              # a plan's, and how it looks
-    |(?:run|verify)_purge | publish_rules | docs/\S+\.md  # a command, or a page for outsiders
+    |(?:run|verify)_purge | publish_rules | accept_restore\ --as\ USERNAME  # a command
+    |docs/\S+\.md                                           # a page for outsiders
     |…[0-9a-f]{{8}} | [0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}  # an id, or its end
     |[^\s<>]*＊[^\s<>]*                                   # a mask""",
     re.VERBOSE,
@@ -78,8 +79,8 @@ class Screen:
         self.page.on("request", lambda request: self.addresses.append(request.url))
 
     def _heard(self, message):
-        # An expected 403 or 404 is told by its status; Chromium says it on the console as well.
-        if message.type in {"error", "warning"} and "the server responded with a status of 40" not in message.text:
+        # An expected refusal is told by its status; Chromium says it on the console as well.
+        if message.type in {"error", "warning"} and "the server responded with a status of" not in message.text:
             self.complaints.append(message.text)
 
     def sign_in(self, account):

@@ -9,8 +9,13 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
+from access_control import requests as incoming
+from access_control import sign_in
 from access_control.codes import Purpose
 from access_control.privileges import OWN_APPS
+from access_control.restore import Sign
+from members.services import finding
+from tests.browser.access import TO_AGREE
 from tests.browser.screens import Screen
 
 pytestmark = pytest.mark.browser
@@ -41,9 +46,13 @@ class Sheet:
     status: int = 200
     refused: bool = False
     also: tuple[str, ...] = ()
+    # Where it is, when it is no view of the admin.
+    at: Callable | None = None
 
     def path(self, day):
         """The address that is opened first."""
+        if self.at is not None:
+            return self.at(day)
         return (reverse(f"admin:{self.view}", args=self.args(day)) if self.view else "/no/such/page/") + self.query
 
 
@@ -64,12 +73,12 @@ def plan(state):
 
 def plan_sheets():
     """Destruction plans, however they stand."""
-    for state in ("nothing", "waiting", "approved", "running", "finished"):
+    for state in ("nothing", "waiting", "approved", "running", "finished", "elsewhere", "withdrawn", "given_up"):
         yield Sheet(f"plan-{state}", (OFFICER,), "retention_plan_change", plan(state), also=DESTROYING)
     yield Sheet("plan-read", (SUPERVISOR, AUDITOR), "retention_plan_change", plan("waiting"), also=DESTROYING)
     yield Sheet("plan-none", (AUDITOR,), "retention_plan_change", plan("waiting"), "?parked=busy", also=DESTROYING)
     yield Sheet("plan-parked", (OFFICER,), "retention_plan_change", plan("finished"), "?sort=due", also=DESTROYING)
-    for state in ("waiting", "running", "finished"):
+    for state in ("waiting", "running", "finished", "given_up"):
         yield Sheet(f"run-{state}", (OFFICER,), "retention_plan_run", plan(state), also=DESTROYING)
     asked = Sheet("plan-approve", (SUPERVISOR,), "retention_plan_approve", plan("waiting"), also=(OFFICER,))
     yield asked
@@ -83,6 +92,7 @@ def certificate_sheets():
     yield Sheet("certificates", DESTROYING, "retention_certificate_changelist")
     whole = Sheet("certificate", DESTROYING, "retention_certificate_change", plan("finished"))
     yield whole
+    yield Sheet("certificate-elsewhere", (AUDITOR,), "retention_certificate_change", plan("elsewhere"), also=DESTROYING)
     asked = dataclasses.replace(whole, who=(OFFICER,), also=DESTROYING, press="#find form button")
     yield dataclasses.replace(asked, name="certificate-find-nobody", typed={"#id_who": "0000-0000"})
     yield dataclasses.replace(asked, name="certificate-find", typed={"#id_who": str(uuid.UUID(int=1))})
@@ -110,6 +120,9 @@ def case_sheets():
         (AGENT, "ending"),
         (AGENT, "ended"),
         (AGENT, "returning"),
+        (AGENT, "unproven"),
+        (AGENT, "document"),
+        (AGENT2, "untold"),
         (AGENT2, "identified"),
         (AGENT2, "corrected"),
     ):
@@ -117,7 +130,7 @@ def case_sheets():
     for stage in ("undecided", "late"):
         shown = Sheet(f"case-{stage}", (AGENT,), "members_case_change", case(AGENT, stage), also=OVERSEEING)
         yield dataclasses.replace(shown, refused=True)
-    for stage in ("fresh", "pending", "closed", "ended"):
+    for stage in ("fresh", "pending", "closed", "ended", "unproven", "document"):
         yield Sheet(f"case-overseen-{stage}", OVERSEEING, "members_case_change", case(AGENT, stage), also=(AGENT,))
     yield Sheet("case-of-another", (AGENT,), "members_case_change", case(AGENT2, "fresh"), status=404)
 
@@ -131,12 +144,45 @@ def case_sheets():
     yield pressed("note-with-card", "fresh", "aside form button", text="4242 4242 4242 4242")
     yield pressed("ending-unheard", "ending", "#step-ending form button")
     yield pressed("correction-malformed", "pending", "#step-correction form.form-grid button", value="@")
+    yield pressed("correction-card", "pending", "#step-correction form.form-grid button", value="4242 4242 4242 4242")
+    yield pressed("correction-unseen", "pending", "#step-correction form.form-grid button", value="\u202eabc")
+    unissued = pressed("document-unissued", "unproven", "#step-identity form button", issued_on="2月30日")
+    yield dataclasses.replace(unissued, who=(SUPERVISOR,), also=(AGENT, OFFICER))
     yield pressed("revealed", "pending", "button[name=target][value$=':kana']")
     # A purpose that the page does not offer, and for which the company's own rule keeps this item from use.
     refused = pressed("refused", "pending", "button[name=target][value$=':sex']")
     yield dataclasses.replace(
         refused, refused=True, forged={"#id_purpose option:checked": str(Purpose.FITTED_SERVICE.value)}
     )
+
+
+def access_sheets():
+    """Access by two persons: asking, what is asked for, and the owner's first password."""
+    about = {"person": lambda day: [day.person], "account": lambda day: [day.account]}
+    for name, view, subject in (("move", "person_move", "person"), ("new-password", "staff_link", "account")):
+        yield Sheet(f"ask-{name}", (ADMINISTRATOR,), f"access_control_{view}", about[subject])
+    twice = Sheet("ask-twice", (ADMINISTRATOR,), "access_control_staff_link", about["account"])
+    yield dataclasses.replace(twice, press="main form .button--primary", refused=True)
+    yield Sheet("access-requests", PERSONNEL, "access_control_accessrequest_changelist")
+    for state in ("hire", "move", "link", "done"):
+        shown = Sheet(f"request-{state}", (OFFICER,), "access_control_accessrequest_change", request(state))
+        yield dataclasses.replace(shown, also=PERSONNEL)
+    yield Sheet(
+        "request-read", (AUDITOR, ADMINISTRATOR), "access_control_accessrequest_change", request("hire"), also=PERSONNEL
+    )
+    first = Sheet("first-password", (NOBODY,), at=lambda day: reverse("first_password", args=[day.link]))
+    yield first
+    weak = {"#id_password": "パスワード1980", "#id_again": "パスワード1981"}
+    yield dataclasses.replace(first, name="first-password-twice", typed=weak, press="main form .button--primary")
+    weak = dict.fromkeys(weak, "watanabe1980")
+    yield dataclasses.replace(first, name="first-password-weak", typed=weak, press="main form .button--primary")
+    ended = reverse("first_password", args=["x" * 43])
+    yield dataclasses.replace(first, name="first-password-ended", at=lambda day: ended, status=410, refused=True)
+
+
+def request(state):
+    """The arguments of a request's address."""
+    return lambda day: [day.requests[state]]
 
 
 SHEETS = (
@@ -223,7 +269,7 @@ SHEETS = (
     Sheet("person-add-empty", (ADMINISTRATOR,), "access_control_person_add", press=".form-actions button"),
     Sheet("accounts", PERSONNEL, "access_control_staff_changelist"),
     Sheet("account", PERSONNEL, "access_control_staff_change", lambda day: [day.account]),
-    Sheet("access-requests", (ADMINISTRATOR,), "access_control_accessrequest_changelist"),
+    *access_sheets(),
     Sheet("account-add", (ADMINISTRATOR,), "access_control_staff_add"),
     Sheet("account-add-empty", (ADMINISTRATOR,), "access_control_staff_add", press=".form-actions button"),
     Sheet("entities", PERSONNEL, "access_control_entity_changelist"),
@@ -284,6 +330,72 @@ def test_a_page_has_no_fault(screen_of, day, account, sheet, language, colours):
     assert not faults, "\n".join(faults)
 
 
+def restored(*signs):
+    """While the guard sees these signs."""
+    return lambda monkeypatch, settings: monkeypatch.setattr(incoming, "look_briefly", lambda: list(signs))
+
+
+# What shows the page → the account, where, what is typed and pressed there, the status.
+TROUBLE = {
+    "restored-console": (restored(Sign.LEDGER_SHORT, Sign.APPROVAL_UNSPENT), AGENT, "/", {}, "", 503),
+    "restored-vault": (restored(Sign.VAULT_FORGOT), AGENT, "/", {}, "", 503),
+    "too-large": (
+        lambda monkeypatch, settings: setattr(settings, "REQUEST_BODY_MAX_BYTES", 10),
+        AGENT,
+        "/members/member/find/",
+        {"#id_identifier": "山田 花子"},
+        "main form .button--primary",
+        413,
+    ),
+    "sign-in-locked": (
+        lambda monkeypatch, settings: monkeypatch.setattr(sign_in, "ACCOUNT_TRIES", 1),
+        NOBODY,
+        "/login/",
+        {"#id_username": "nobody's", "#id_password": "no"},
+        "form .button--wide",
+        429,
+    ),
+    "find-budget": (
+        lambda monkeypatch, settings: monkeypatch.setattr(finding, "FINDS_AN_HOUR", 1),
+        AGENT,
+        "/members/member/find/",
+        {"#id_identifier": "03-0000-0000"},
+        "main form .button--primary",
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "colours"), [("ja", "light"), ("en", "dark")])
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_a_page_of_trouble_has_no_fault(screen_of, monkeypatch, settings, trouble, language, colours):
+    happen, account, address, typed, press, status = TROUBLE[trouble]
+    screen = screen_of(account, language)
+    if not press:
+        happen(monkeypatch, settings)
+    found = screen.open(address)
+    for field, text in typed.items():
+        screen.page.fill(field, text)
+    if press:
+        happen(monkeypatch, settings)
+        found = screen.press(press)
+    assert found == status
+    faults = screen.faults(colours)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("number", range(TO_AGREE))
+def test_the_page_of_a_link_has_no_fault(screen_of, day, number):
+    """A link is shown once, so that each look at it is at the link of another request."""
+    language, colours = [(language, colours) for language in ("ja", "en") for colours in ("light", "dark")][number]
+    screen = screen_of(OFFICER, language)
+    screen.open(reverse("admin:access_control_accessrequest_change", args=request(f"agree-{number}")(day)))
+    assert screen.press("[value=agree]") == 200
+    assert "/first-password/" in screen.page.input_value("#one-time-link")
+    faults = screen.faults(colours)
+    assert not faults, "\n".join(faults)
+
+
 @pytest.mark.parametrize("account", ALL)
 def test_what_a_role_may_not_see_is_refused(screen_of, day, account):
     screen = screen_of(account, "ja")
@@ -304,6 +416,7 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in_page(chromium, day, address
 # Views that are no page of anybody's: other kinds of answers, and what every role is refused.
 OTHER_ANSWERS = {
     *("logout", "jsi18n", "autocomplete", "view_on_site"),
+    "access_control_staff_unlock",
     *("members_member_open", "members_case_act", "members_transaction_reveal"),
     *("retention_plan_make", "retention_plan_csv"),
     *("retention_certificate_find", "retention_certificate_file", "retention_certificate_key"),
