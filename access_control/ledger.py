@@ -163,7 +163,8 @@ def acting(
     outer = _under_way.get()
     act = Act(actor, str(reason), case)
     try:
-        with locks.in_order(), transaction.atomic(durable=durable):
+        # What is done on commit is done without these locks.
+        with transaction.atomic(durable=durable), locks.in_order():
             act._announce()
             token = _under_way.set(act)
             try:

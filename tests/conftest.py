@@ -55,6 +55,12 @@ def constraints_hold(request):
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
+@pytest.fixture(autouse=True)
+def own_journal(settings, tmp_path):
+    """Journals of a test's own: the restore guard reads those that are at hand."""
+    settings.CONSOLE_JOURNAL = tmp_path / "journal"
+
+
 @pytest.fixture
 def committed(django_db_setup, django_db_blocker):
     """Databases of this test's own, cloned from the migrated ones, in which commits are real."""

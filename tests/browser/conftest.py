@@ -144,6 +144,11 @@ def untold(case):
 
 
 @pytest.fixture(autouse=True)
+def own_journal():
+    """All tests here share the journals of the day."""
+
+
+@pytest.fixture(autouse=True)
 def on_this_day(day):
     """No test here uses the databases of the others, nor a transaction that is rolled back."""
 

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from access_control.codes import Reason
+from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
 from access_control.vault.categories import Category, generation_of_case
@@ -207,12 +208,14 @@ def test_a_refusal_for_good_is_final_at_once_and_shown(client, corrected, inbox,
 
 
 def send_to(notice, address):
-    """The notice goes to this address, as if it had been on file."""
+    """A notice like this one goes to this address, as if it had been on file; this one is done with."""
+    Notice.objects.filter(pk=notice.pk).update(state="sent", sent_at=timezone.now())
+    notice.pk, notice._state.adding = new_id(), True
     with acting(None, reason=Reason.DAILY_WORK) as act:
         event = act.record("item:used", subject=notice.member_id)
         with keys_for([notice.member_id], [Category.CORRESPONDENCE], event=event) as ring:
             ring.seal(notice, generation=generation_of_case(notice.case_id), to=address)
-        notice.save(update_fields=["to"])
+        notice.save(force_insert=True)
 
 
 ODD = [

@@ -1,7 +1,5 @@
 """A run that is killed anywhere, and begun again, has destroyed everything once and left nothing half done."""
 
-import pytest
-
 from access_control.vault import store
 from members.models import ContactPoint, Correction, Member, Transaction
 from members.services.cases import add_note, close_case
@@ -12,11 +10,6 @@ from retention.points import Point
 from tests import factories
 from tests.faults.killing import run_and_kill
 from tests.retention.conftest import approved, ended, verify
-
-
-@pytest.fixture(autouse=True)
-def own_journal(settings, tmp_path):
-    settings.CONSOLE_JOURNAL = tmp_path / "journal"
 
 
 def a_life(agent, number):

@@ -36,11 +36,6 @@ from tests.retention.test_races import alive, with_grace
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(autouse=True)
-def own_journal(settings, tmp_path):
-    settings.CONSOLE_JOURNAL = tmp_path / "journal"
-
-
 def member():
     number = next(_numbers)
     return factories.member(member_number=f"O{number:07d}", login_id=f"overtaken{number}")

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 
-import pytest
 from django.utils import timezone
 
 from access_control.codes import Reason
@@ -58,9 +57,3 @@ def verify(plan):
     """The verification, as the role that may."""
     with as_("reader"):
         return verify_plan(plan)
-
-
-@pytest.fixture(autouse=True)
-def own_journal(settings, tmp_path):
-    """Journals of a test's own."""
-    settings.CONSOLE_JOURNAL = tmp_path / "journal"
