@@ -15,7 +15,7 @@ from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
 from access_control.roles import PERMISSIONS, Role
-from access_control.services import leave, move
+from access_control.services import approve, ask_approval, leave, move, use_approval
 from access_control.vault import store
 from access_control.vault.errors import CeilingReached, Destroyed, SealBroken
 from access_control.vault.fields import Sealed
@@ -73,11 +73,16 @@ def fetches_for(event):
 
 
 def destroy(record, as_role):
+    """The vault ends the record's key in the name of an approval that the console has spent."""
+    plan_hash = b"\x07" * 32
+    approval = ask_approval("purge", payload_hash=plan_hash, actor=None, reason=Reason.SCHEDULED)
+    approve(approval, actor=factories.staff("officer"), reason=Reason.DAILY_WORK)
+    use_approval(approval.pk, kind="purge", payload_hash=plan_hash, actor=None, reason=Reason.RETENTION_ENDED)
     with as_role("purger", "vault") as cursor:
         cursor.execute(
             "SELECT count(*) FROM vault_destroy(ARRAY[%s::uuid], ARRAY[7::smallint], ARRAY[%s::bigint],"
             " ARRAY[gen_random_uuid()], %s)",
-            [record.member_id, record.fiscal_year, b"\x07" * 32],
+            [record.member_id, record.fiscal_year, plan_hash],
         )
         assert cursor.fetchone() == (1,)
 
