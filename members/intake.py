@@ -101,6 +101,13 @@ class NewMember:
     exported_at: datetime.datetime | None = None
     # What of the row was left out, by field, and why.
     left_out: tuple[Fault, ...] = dataclasses.field(default=(), compare=False)
+    # Fields that the row does not hold: it says nothing of them. An empty text or list says that there is none.
+    unsaid: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+
+    @property
+    def incomplete(self) -> set[str]:
+        """Lists of which an entry, or a part of one, was left out: what they lack is not gone."""
+        return {fault.field.partition("[")[0] for fault in self.left_out if "[" in fault.field}
 
     def __repr__(self) -> str:
         return "<NewMember>"
@@ -217,6 +224,10 @@ def parse(row: object, *, entities: frozenset[str], today: datetime.date | None 
         payment_means=_payment_means(reader, row),
         exported_at=reader.moment(row, "exported_at"),
         left_out=tuple(reader.left_out),
+        unsaid=frozenset(
+            {field for field, column, _item, _needed in _MEMBER_ITEMS if row.get(column) is None}
+            | {name for name in _ENTRY_FIELDS if row.get(name) is None}
+        ),
         **{
             field: reader.item(row, column, column, item, needed=needed).text
             for field, column, item, needed in _MEMBER_ITEMS

@@ -99,7 +99,10 @@ class PersonPlan:
 
 
 def differences(stored: NewMember, new: NewMember) -> tuple[str, ...]:
-    """Names of the fields of ``new`` that say something else than what is on file, last use aside."""
+    """Names of the fields of ``new`` that say something else than what is on file, last use aside.
+
+    A field that the row does not hold says nothing; a list of which something was left out says only what it adds.
+    """
     if stored == new:
         return ()
     country = COUNTRY_OF.get(stored.entity, "JP")
@@ -107,13 +110,14 @@ def differences(stored: NewMember, new: NewMember) -> tuple[str, ...]:
     texts = [
         name
         for name, item in _IMMUTABLE.items() | _OWN_ITEMS.items()
-        if not item.book.same(getattr(stored, name), getattr(new, name), country)
+        if name not in new.unsaid and not item.book.same(getattr(stored, name), getattr(new, name), country)
     ]
     lists = [
         name
         for name, model in _LISTS.items()
-        if (one := getattr(stored, name)) != (other := getattr(new, name))
-        and not _same_list(model, one, other, country)
+        if name not in new.unsaid
+        and (one := getattr(stored, name)) != (other := getattr(new, name))
+        and not _same_list(model, one, other, country, whole=name not in new.incomplete)
     ]
     found = {*clear, *texts, *lists}
     return tuple(field.name for field in dataclasses.fields(NewMember) if field.name in found)
@@ -144,8 +148,9 @@ def _same_entry(model: type[Any], one: Any, other: Any, country: str) -> bool:
     )
 
 
-def _same_list(model: type[Any], stored: Sequence[Any], new: Sequence[Any], country: str) -> bool:
-    return not any(_unmatched(model, stored, new, country))
+def _same_list(model: type[Any], stored: Sequence[Any], new: Sequence[Any], country: str, *, whole: bool) -> bool:
+    gone, come = _unmatched(model, stored, new, country)
+    return not (gone and whole) and not (come and (whole or model is ContactPoint))
 
 
 def _unmatched(
@@ -178,10 +183,14 @@ def plan_of(person: OnFile, new: NewMember, winner: Winner) -> PersonPlan:
     plan.rows.append(own)
     for name, item in _OWN_ITEMS.items():
         text = getattr(new, name)
-        if not item.book.same(getattr(person.clear, name), text, country):
+        if name not in new.unsaid and not item.book.same(getattr(person.clear, name), text, country):
             _set(plan, own, {name: (item, text)}, winner)
     for name, model in _LISTS.items():
-        _plan_list(plan, model, getattr(person, name), getattr(new, name), winner, country)
+        if name in new.unsaid:
+            plan.rows += [RowPlan(row, clear, clear) for row, clear in getattr(person, name)]
+        else:
+            whole = name not in new.incomplete
+            _plan_list(plan, model, getattr(person, name), getattr(new, name), winner, country, whole=whole)
     return plan
 
 
@@ -204,13 +213,22 @@ def _plan_list(
     new: Sequence[Any],
     winner: Winner,
     country: str,
+    *,
+    whole: bool,
 ) -> None:
-    """Entries of the file against rows on file: the same, another version of one, new, or gone."""
+    """Entries of the file against rows on file: the same, another version of one, new, or gone.
+
+    Unless ``whole``, something of the list was left out: nothing on file is gone or another version, and only contacts,
+    each of them one value, are new.
+    """
     rows = [RowPlan(row, clear, clear) for row, clear in stored]
     plan.rows += rows
     if tuple(sorted(clear for _row, clear in stored)) == new:
         return
     left, fresh = _unmatched(model, [row.before for row in rows], new, country)
+    if not whole:
+        plan.added += [(model, new[position]) for position in fresh if model is ContactPoint]
+        return
     for kind in sorted(
         {getattr(rows[at].before, "kind", "") for at in left} | {getattr(new[at], "kind", "") for at in fresh}
     ):
@@ -224,8 +242,8 @@ def _plan_kind(
 ) -> None:
     """Rows of one kind that the file no longer has, and entries that it has instead."""
     protected = {id(row): code for row in gone if (code := _protects(model, row, winner))}
-    if protected and len(gone) > 1 and len(come) > 1 and model is ContactPoint:
-        # Which of them the member changed cannot be told from which of them is the stale one.
+    if protected and len(come) > 1 and model is ContactPoint:
+        # Which of them the member has now cannot be told from which of them is the stale one.
         plan.kept += [
             Fault(item.code, protected[id(row)], KEPT[protected[id(row)]])
             for row in gone

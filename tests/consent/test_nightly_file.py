@@ -498,3 +498,37 @@ def test_a_list_that_goes_to_a_pipe_or_a_device_leaves_its_mode_alone(tmp_path):
 
 def test_every_code_of_what_is_kept_has_a_sentence():
     assert all(str(sentence) for sentence in KEPT.values())
+
+
+def test_26_what_a_row_does_not_say_stays_on_file(bring):
+    """A field that is absent or null says nothing; an empty list says that there is none any more."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    before = clear(member)
+    least = {name: row[name] for name in ("member_number", "login_id", "entity", "joined_on", "name", "kana")}
+    for said in (least, least | dict.fromkeys(("birth_date", "contacts", "addressees", "payment_means", "sex"))):
+        result, rejects, _warnings = bring(said)
+        assert (counted(result), rejects) == ({"unchanged": 1}, [])
+        assert clear(member) == before
+    bring(least | {"contacts": []})
+    assert clear(member).contacts == ()
+    assert clear(member).addressees == before.addressees
+
+
+def test_27_what_was_left_out_of_a_row_takes_nothing_off_file(bring):
+    """One contact that cannot be read: the others are taken, and none that is on file goes."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    before = clear(member)
+    known = [(contact["kind"], contact["value"]) for contact in row["contacts"]]
+    result, rejects, warnings = bring(row | contacts(*known[:1], ("phone", "119"), ("mobile", "なし")))
+    assert (rejects, len(warnings)) == ([], 2)
+    assert counted(result) == {"unchanged": 1, "warned": 1}
+    assert clear(member) == before
+    bring(row | contacts(*known[:1], ("phone", "119"), ("email", "second@example.jp")))
+    assert {contact.value for contact in clear(member).contacts} - {contact.value for contact in before.contacts} == {
+        "second@example.jp"
+    }
+    assert len(clear(member).contacts) == len(before.contacts) + 1

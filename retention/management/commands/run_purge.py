@@ -30,7 +30,9 @@ class Stopped(CommandError):
 
 
 # What stands in the way of one plan alone: without PLAN, the next one is taken.
-_OF_THE_PLAN = frozenset({"journal", "not_approved"})
+_OF_THE_PLAN = frozenset({"journal", "not_approved", "unfinished", "future"})
+# What somebody has to mend: the command ends with status 1, though the next plan was run.
+_FAULTS = frozenset({"journal", "unfinished"})
 
 
 class Command(ConsoleCommand):
@@ -58,7 +60,7 @@ class Command(ConsoleCommand):
             outcome: Outcome | None = self._run(found)
         else:
             outcome = self._run_next(passed_over)
-        faults = any(one["why"] == "journal" for one in passed_over)
+        faults = any(one["why"] in _FAULTS for one in passed_over)
         lines = [f"Passed over: plan {one['plan']}, {_WHY[one['why']]}." for one in passed_over]
         if outcome is None:
             summary: dict[str, Any] = {"plan": None, "destroyed": 0, "parked": 0, "seconds": 0.0}
@@ -165,6 +167,8 @@ _WHY = {
     "given_up": "whose run was given up; what it had destroyed is certified now",
     "journal": "whose journal is lost or broken",
     "not_approved": "whose approval ended at this moment",
+    "unfinished": "whose keys are destroyed while rows of it could not be emptied",
+    "future": "which is for a day that has not come",
 }
 
 
