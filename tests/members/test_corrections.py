@@ -159,7 +159,9 @@ def test_23_no_text_asked_for_breaks_a_correction(agent, identified, hanako, ite
             wish = ask_correction(identified, item=item, row=row.pk, text=text, actor=agent)
         except (NotNormal, NoSuchItem, ImmutableItem, Unchanged, ForbiddenNumber, AlreadyPending, ValidationError):
             continue
+        assert wish.state == Correction.State.ASKED
         refuse_correction(wish, actor=agent, reason=Reason.NOT_PROVEN)
+    assert not Suspension.objects.filter(ended_at=None).exists()
 
 
 def test_an_item_is_pending_once(agent, identified, mail, asked):
