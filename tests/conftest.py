@@ -12,7 +12,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from access_control.models import LedgerEvent
 from tests import factories
-from tests.databases import become, own_databases
+from tests.databases import become, drop, end_links, make, own_databases, point_at
 
 ALIASES = ("default", "vault")
 # What lies in these directories takes long; see the markers in pyproject.toml.
@@ -34,13 +34,20 @@ def django_db_setup(django_test_environment, django_db_blocker):
     """Both test databases, migrated by the owner and used by the app role, holding entities and the policy."""
     with django_db_blocker.unblock():
         call_command("setup_roles", verbosity=0, stdout=io.StringIO())
-        made = setup_databases(verbosity=0, interactive=False)
+        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
+        vault = settings.DATABASES["vault"]["TEST"]["NAME"]
+        make(vault)
+        point_at({"vault": vault})
+        # Its own migrations: every other would make nothing there, slowly.
+        call_command("migrate", "vault", database="vault", verbosity=0)
         become("app")
         factories.company()
     yield
     with django_db_blocker.unblock():
         become("owner")
         teardown_databases(made, verbosity=0)
+        drop(vault)
+        end_links()
 
 
 @pytest.fixture(autouse=True)

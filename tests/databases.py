@@ -1,6 +1,7 @@
 """Test databases: which role runs, and clones in which commits are real."""
 
 import contextlib
+import os
 import time
 import uuid
 from urllib.parse import unquote, urlsplit
@@ -37,18 +38,41 @@ def point_at(names):
         settings.DATABASES[alias]["NAME"] = name
 
 
-def _run(role, statement, *identifiers, parameters=None, within="postgres"):
+def _link(role, within):
     database = settings.DATABASES["default"]
     user, password = credentials("default", role)
-    with psycopg.connect(
+    return psycopg.connect(
         host=database["HOST"],
         port=database["PORT"] or None,
         dbname=within,
         user=user,
         password=password,
         autocommit=True,
-    ) as link:
-        return link.execute(sql.SQL(statement).format(*map(sql.Identifier, identifiers)), parameters)
+    )
+
+
+# A session of each role beside the databases of the tests, by process: a child has its own.
+_links = {}
+
+
+def _run(role, statement, *identifiers, parameters=None):
+    link = _links.get((os.getpid(), role))
+    if link is None or link.closed:
+        link = _links[os.getpid(), role] = _link(role, "postgres")
+    return link.execute(sql.SQL(statement).format(*map(sql.Identifier, identifiers)), parameters)
+
+
+def end_links():
+    """No session is left beside the databases."""
+    for (process, _role), link in _links.items():
+        if process == os.getpid():
+            link.close()
+    _links.clear()
+
+
+def make(name):
+    """An empty database of the owner."""
+    _run("owner", "CREATE DATABASE {}", name)
 
 
 def clone(original, name):
@@ -67,16 +91,17 @@ SELECT (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
 
 def clones_are_meant(console, vault):
     """The two note each other, as a move does that two persons accepted: else the restore guard closes the house."""
-    identity = _run("owner", IDENTITY, "access_control_installation", within=console).fetchone()
-    _run("owner", "SELECT vault_note_console(%s::bigint[], false)", parameters=[list(identity)], within=vault)
-    own = _run("owner", IDENTITY, "vault_installation", within=vault).fetchone()
-    _run(
-        "owner",
-        "INSERT INTO access_control_vaultidentity (noted_at, database, system, timeline, restore_epoch)"
-        " VALUES (clock_timestamp(), %s, %s, %s, %s)",
-        parameters=own,
-        within=console,
-    )
+
+    def identity(link, table):
+        return list(link.execute(sql.SQL(IDENTITY).format(sql.Identifier(table))).fetchone())
+
+    with _link("owner", console) as one, _link("owner", vault) as other:
+        other.execute("SELECT vault_note_console(%s::bigint[], false)", [identity(one, "access_control_installation")])
+        one.execute(
+            "INSERT INTO access_control_vaultidentity (noted_at, database, system, timeline, restore_epoch)"
+            " VALUES (clock_timestamp(), %s, %s, %s, %s)",
+            identity(other, "vault_installation"),
+        )
 
 
 def leave(name):

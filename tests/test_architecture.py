@@ -70,9 +70,10 @@ def trees():
     return {name: ast.parse(text) for _path, name, text in sources()}
 
 
-def calls(tree, attribute):
-    """(outermost function, call) for every call of ``….attribute(…)`` or ``attribute(…)`` in a module."""
-    owners = {}
+@cache
+def _calls_in(tree):
+    """Name → [(outermost function, call)] in a module."""
+    owners, found = {}, defaultdict(list)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             for inner in ast.walk(node):
@@ -80,8 +81,13 @@ def calls(tree, attribute):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called == attribute:
-                yield owners.get(node, ""), node
+            found[called].append((owners.get(node, ""), node))
+    return found
+
+
+def calls(tree, attribute):
+    """(outermost function, call) for every call of ``….attribute(…)`` or ``attribute(…)`` in a module."""
+    return _calls_in(tree)[attribute]
 
 
 # One direction
@@ -160,7 +166,8 @@ def test_every_guard_is_installed_and_enabled():
     wanted["access_control_ledgerevent"].add(("ledger_stamp", "ledger_stamp", "O"))
     wanted["consent_provision"].add(("provision_was_announced", "provision_was_announced", "O"))
     wanted["members_member"].add(("membership_takes_its_way", "membership_takes_its_way", "O"))
-    assert {table: guards - triggers()[table] for table, guards in wanted.items() if guards - triggers()[table]} == {}
+    installed = triggers()
+    assert {table: guards - installed[table] for table, guards in wanted.items() if guards - installed[table]} == {}
 
 
 def test_the_installed_history_functions_copy_exactly_the_models_columns():
@@ -273,7 +280,7 @@ def test_one_place_locks_rows():
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
-        if any(calls(tree, "select_for_update")):
+        if calls(tree, "select_for_update"):
             found.add(module)
         for node in ast.walk(tree):
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -23,6 +23,8 @@ from members.services.grants import revoke_grants
 from members.showing import masked_member
 from tests import factories
 
+pytestmark = pytest.mark.races
+
 ROUNDS = 200
 WORKERS = 4
 

@@ -39,16 +39,14 @@ PERIODS = [
 
 
 def counted(event, months, days):
-    """The third counter: a calendar leafed through day by day, by one who knows nothing but the articles' words."""
+    """The third counter: a calendar leafed through by month and day, by one who knows only the articles' words."""
     day = first = event + DAY
     # Article 143: as many months further, the day before the one that answers to the first day …
     year, month = first.year, first.month
     for _month in range(months):
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-    while (day.year, day.month) != (year, month):
-        day += DAY
     if months:
-        day = day.replace(day=1)
+        day = datetime.date(year, month, 1)
         while day.day != first.day:
             day += DAY
             if day.month != month:

@@ -136,26 +136,6 @@ def test_a_certificate_line_that_no_plan_lists_is_refused(destroyed, as_role):
     assert refused.value.sqlstate == "CA005"
 
 
-@pytest.mark.parametrize(
-    ("table", "role"),
-    [
-        *(("retention_certificateline", role) for role in ("app", "reader")),
-        *(("retention_certificate", role) for role in ("app", "reader")),
-        *(("retention_parked", role) for role in ("app", "reader")),
-        ("retention_run", "app"),
-        *(("retention_plan", role) for role in ("purger", "reader")),
-        *(("retention_planline", role) for role in ("purger", "reader")),
-        *(("retention_verification", role) for role in ("app", "purger")),
-        *(("retention_rule", role) for role in ("purger", "reader")),
-        *(("retention_legalhold", role) for role in ("purger", "reader")),
-    ],
-)
-def test_each_table_is_written_by_one_role(committed, as_role, table, role):
-    with as_role(role) as cursor, pytest.raises(psycopg.Error) as refused:
-        cursor.execute(f"INSERT INTO {table} DEFAULT VALUES")
-    assert refused.value.sqlstate == "42501"
-
-
 def test_a_journal_line_changed_or_cut_is_noticed(destroyed):
     _member, plan, _before, _lookups = destroyed
     path = path_of(plan.pk)
