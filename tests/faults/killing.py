@@ -87,7 +87,10 @@ def nobody_purges(patience=20):
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         with connections["default"].cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE usename LIKE '%\\_purger'")
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE '%%\\_purger' AND datname = ANY (%s)",
+                [[connection.settings_dict["NAME"] for connection in connections.all()]],
+            )
             if not cursor.fetchone()[0]:
                 return
     raise TimeoutError("a session of the purger does not end")
