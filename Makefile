@@ -3,6 +3,8 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What is compiled is kept: else every worker and every process that a test starts compiles the whole tree anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test sweep lint bench browser format lock messages clean
