@@ -32,6 +32,7 @@ OPENERS = {
     "members.timeline:_same_text": "only whether two versions agree leaves",
     "members.services.identity:_compare": "only match or no match leaves",
     "members.services.on_file:_opened": "compared at import, and normal forms for lookups",
+    "members.services.winners:_texts": "only whether a file repeats what was superseded leaves",
     "members.services.corrections:ask_correction": "compared with the value asked for",
     "members.services.corrections:apply_correction": "sealed again, and sealed as a notice's address",
     "members.services.corrections:_seal_again": "sealed again under a new generation",
@@ -160,6 +161,7 @@ def test_every_guard_is_installed_and_enabled():
     wanted["access_control_ledgerevent"].add(("ledger_stamp", "ledger_stamp", "O"))
     wanted["consent_provision"].add(("provision_was_announced", "provision_was_announced", "O"))
     wanted["members_member"].add(("membership_takes_its_way", "membership_takes_its_way", "O"))
+    wanted["members_dataasof"].add(("data_as_of_moves_on", "data_as_of_moves_on", "O"))
     assert {table: guards - triggers()[table] for table, guards in wanted.items() if guards - triggers()[table]} == {}
 
 
