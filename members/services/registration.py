@@ -80,6 +80,7 @@ def register(news: Sequence[NewMember], *, act: Act, from_file: bool = False) ->
     and changes nothing.
     """
     require_own_keyring()
+    policies.hold(act.actor, IMPORT if from_file else None)
     mac = hashing()
     subjects, results = _claimed(news, mac=mac)
     first_at: dict[uuid.UUID, int] = {}
