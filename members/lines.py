@@ -23,7 +23,7 @@ from access_control.models import Staff
 from access_control.vault.errors import Destroyed, FenceStands, NoKey, SealBroken
 from members.intake import Fault, Rejected
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger("console.import")
 _Row = TypeVar("_Row")
 
 LONGEST_LINE = 1_000_000
@@ -129,7 +129,7 @@ def in_chunks(rows: Sequence[_Row], enter: Callable[[list[_Row]], Any], refuse: 
         enter(list(rows))
     except ROW_FAULTS as error:
         if len(rows) == 1:
-            logger.error("A row of an import failed with %s.", type(error).__name__)
+            log.error("A row of an import failed with %s.", type(error).__name__)
             refuse(rows[0], Fault("", "cannot_be_taken", CANNOT_BE_TAKEN))
             return
         middle = len(rows) // 2

@@ -206,6 +206,17 @@ def test_the_callers_of_open_sealed_are_a_closed_list():
     assert found == set(OPENERS)
 
 
+def test_whoever_logs_is_named_below_console():
+    """One name sets the level of all the console's own lines, and a reader of the log knows them by it."""
+    named = {
+        f"{module}: {ast.unparse(call.args[0])}"
+        for module, tree in trees().items()
+        for _function, call in calls(tree, "getLogger")
+        if not (isinstance(call.args[0], ast.Constant) and str(call.args[0].value).startswith("console."))
+    }
+    assert named == set()
+
+
 def test_nobody_takes_open_sealed_or_unseal_by_another_way():
     for module, tree in trees().items():
         if module.startswith("access_control.vault"):

@@ -661,6 +661,7 @@ def test_23_a_row_that_breaks_where_nobody_thought_of_is_refused_alone(bring, mo
     assert counted(result) == {"created": 8, "rejected": 1}
     assert [(one["line"], one["code"]) for one in rejects] == [(5, "cannot_be_taken")]
     assert bad not in caplog.text
+    assert {record.name for record in caplog.records if record.levelno >= logging.ERROR} == {"console.import"}
     monkeypatch.undo()
     result, _rejects, _warnings = bring(*rows)
     assert counted(result) == {"created": 1, "unchanged": 8}
