@@ -33,6 +33,14 @@ def may(actor: Any, action: str) -> bool:
     return action in PERMISSIONS.get(actor.role, frozenset())
 
 
+def still_may(actor: Staff | None, action: str) -> bool:
+    """:func:`may`, asked of the database: the account may have ended or moved since it was read. The system may."""
+    if actor is None:
+        return True
+    account = Staff.objects.select_related("person").filter(pk=actor.pk, epoch=actor.epoch).first()
+    return may(account, action)
+
+
 def restrict(queryset: models.QuerySet[M], actor: Any, action: str) -> models.QuerySet[M]:
     """The rows of ``queryset`` on which ``actor`` may do ``action`` now; none when there is no rule for them."""
     if not may(actor, action):

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from access_control.models import Entity, Staff
 from access_control.sentences import filled
 from consent.services.joining import join_many
-from members.intake import Fault, NewMember, Rejected, parse
-from members.lines import Imported, Rejects, day_of, in_chunks, read_line
+from members.intake import Fault, NewMember, parse
+from members.lines import Imported, Rejects, day_of, import_rows, read_line
 from members.services import registration
 from members.services.registration import Registration
 
@@ -37,11 +37,10 @@ def import_members(
 
     ``exported_at`` is when the file was written, for rows that do not say it. What was left out of a row that came in,
     and what won over it, goes to ``warnings``. With ``dry_run`` nothing is written but rejects and warnings: what would
-    become of each row, as far as can be told.
+    become of each row, as far as can be told. Raises MayNoLonger.
     """
     result = Imported()
     entities, today = frozenset(Entity.objects.values_list("code", flat=True)), timezone.localdate()
-    chunk: list[tuple[int, NewMember]] = []
 
     def warn(line: int, faults: Sequence[Fault]) -> None:
         if faults:
@@ -49,16 +48,16 @@ def import_members(
             if warnings is not None:
                 warnings.add(line, faults)
 
-    def refuse(row: tuple[int, NewMember], *faults: Fault) -> None:
+    def refuse(line: int, faults: Sequence[Fault]) -> None:
         result.rejected += 1
-        rejects.add(row[0], faults)
+        rejects.add(line, faults)
 
     def enter(rows: list[tuple[int, NewMember]]) -> None:
         news = [new for _line, new in rows]
         registrations = registration.foreseen(news) if dry_run else join_many(news, actor=actor)
         for row, registered in zip(rows, registrations, strict=True):
             if registered.outcome in _WHY:
-                refuse(row, *_faults(registered))
+                refuse(row[0], _faults(registered))
                 continue
             if registered.outcome == registration.CREATED:
                 result.enter(dry_run=dry_run)
@@ -68,26 +67,13 @@ def import_members(
                 setattr(result, registered.outcome, getattr(result, registered.outcome) + 1)
             warn(row[0], [*row[1].left_out, *registered.kept])
 
-    def flush() -> None:
-        in_chunks(chunk, enter, refuse)
-        progress(len(chunk))
-        chunk.clear()
+    def read(line: bytes) -> NewMember:
+        new = _parsed(line, entities, today)
+        return dataclasses.replace(new, exported_at=new.exported_at or exported_at)
 
-    for number, line in lines:
-        result.read += 1
-        try:
-            new = _parsed(line, entities, today)
-        except Rejected as rejected:
-            result.rejected += 1
-            rejects.add(number, rejected.faults)
-            progress(1)
-            continue
-        if exported_at is not None and new.exported_at is None:
-            new = dataclasses.replace(new, exported_at=exported_at)
-        chunk.append((number, new))
-        if len(chunk) >= CHUNK:
-            flush()
-    flush()
+    result.read = import_rows(
+        lines, read, enter, refuse, size=CHUNK, actor=actor, permission=registration.IMPORT, progress=progress
+    )
     return result
 
 

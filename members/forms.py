@@ -34,6 +34,8 @@ class CarefulForm(PlainTextForm, forms.Form):
     """
 
     answerable = False
+    answer_label = _("I have checked it: it is neither a card number nor an Individual Number")
+    answer_help = _("Then type the number again where ＊ stands. Your answer is put on record.")
     seen_in: Callable[[str], list[SeenNumber]] = staticmethod(forbidden_numbers)
 
     def __init__(self, data: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any) -> None:
@@ -51,9 +53,7 @@ class CarefulForm(PlainTextForm, forms.Form):
         super().__init__(data, *args, **kwargs)
         if self.answered or (self.answerable and self._refused):
             self.fields[NEITHER] = forms.BooleanField(
-                label=_("I have checked it: it is neither a card number nor an Individual Number"),
-                help_text=_("Then type the number again where ＊ stands. Your answer is put on record."),
-                required=False,
+                label=self.answer_label, help_text=self.answer_help, required=False
             )
 
     def clean(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Importing transactions from JSON lines: good rows go in, bad rows go to a rejects file, nothing is repaired."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -9,8 +9,8 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.sentences import filled
-from members.intake import Fault, NewTransaction, Rejected, parse_transaction
-from members.lines import Imported, Rejects, day_of, in_chunks, read_line
+from members.intake import Fault, NewTransaction, parse_transaction
+from members.lines import Imported, Rejects, day_of, import_rows, read_line
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
 
@@ -43,14 +43,13 @@ def import_transactions(
     """Import numbered lines in chunks of ``CHUNK``, each in its own transaction. Running it twice changes nothing.
 
     With ``dry_run`` nothing is written but the rejects: what would become of each row, as far as can be told. Nothing
-    of an order is left out, so there are no ``warnings``.
+    of an order is left out, so there are no ``warnings``. Raises MayNoLonger.
     """
     result = Imported()
-    chunk: list[tuple[int, NewTransaction]] = []
 
-    def refuse(row: tuple[int, NewTransaction], fault: Fault) -> None:
+    def refuse(line: int, faults: Sequence[Fault]) -> None:
         result.rejected += 1
-        rejects.add(row[0], [fault])
+        rejects.add(line, faults)
 
     def enter(rows: list[tuple[int, NewTransaction]]) -> None:
         news = [new for _line, new in rows]
@@ -59,32 +58,24 @@ def import_transactions(
         else:
             with acting(actor, reason=Reason.IMPORTED) as act:
                 entered = register_transactions(news, act=act)
-        for row, registered in zip(rows, entered, strict=True):
+        for (line, _new), registered in zip(rows, entered, strict=True):
             if registered.outcome == transactions.CREATED:
                 result.enter(dry_run=dry_run)
             elif registered.outcome == transactions.UNCHANGED:
                 result.leave(dry_run=dry_run)
             else:
-                refuse(row, _fault(registered))
+                refuse(line, [_fault(registered)])
 
-    def flush() -> None:
-        in_chunks(chunk, enter, refuse)
-        progress(len(chunk))
-        chunk.clear()
-
-    for number, line in lines:
-        result.read += 1
-        try:
-            new = parse_transaction(read_line(line))
-        except Rejected as rejected:
-            result.rejected += 1
-            rejects.add(number, rejected.faults)
-            progress(1)
-            continue
-        chunk.append((number, new))
-        if len(chunk) >= CHUNK:
-            flush()
-    flush()
+    result.read = import_rows(
+        lines,
+        lambda line: parse_transaction(read_line(line)),
+        enter,
+        refuse,
+        size=CHUNK,
+        actor=actor,
+        permission=transactions.IMPORT,
+        progress=progress,
+    )
     return result
 
 

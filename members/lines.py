@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
+from access_control import policies
+from access_control.models import Staff
 from access_control.vault.errors import Destroyed, FenceStands, NoKey, SealBroken
 from members.intake import Fault, Rejected
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger("console.import")
 _Row = TypeVar("_Row")
 
 LONGEST_LINE = 1_000_000
@@ -126,12 +129,64 @@ def in_chunks(rows: Sequence[_Row], enter: Callable[[list[_Row]], Any], refuse: 
         enter(list(rows))
     except ROW_FAULTS as error:
         if len(rows) == 1:
-            logger.error("A row of an import failed with %s.", type(error).__name__)
+            log.error("A row of an import failed with %s.", type(error).__name__)
             refuse(rows[0], Fault("", "cannot_be_taken", CANNOT_BE_TAKEN))
             return
         middle = len(rows) // 2
         in_chunks(rows[:middle], enter, refuse)
         in_chunks(rows[middle:], enter, refuse)
+
+
+class MayNoLonger(PermissionDenied):
+    """Whoever imports lost the right to it while the import ran. What was taken up to ``last_line`` stays."""
+
+    def __init__(self, last_line: int) -> None:
+        super().__init__("the right to import ended")
+        self.last_line = last_line
+
+
+def import_rows(
+    lines: Iterable[tuple[int, bytes]],
+    read: Callable[[bytes], _Row],
+    enter: Callable[[list[tuple[int, _Row]]], Any],
+    refuse: Callable[[int, Sequence[Fault]], Any],
+    *,
+    size: int,
+    actor: Staff | None,
+    permission: str,
+    progress: Callable[[int], Any],
+) -> int:
+    """Read numbered lines, and ``enter`` the rows in chunks of ``size``; returns how many were read.
+
+    What cannot be read or entered is refused, by its line. Before each chunk it is asked whether ``actor`` still may.
+    Raises MayNoLonger.
+    """
+    count, last_line, chunk = 0, 0, list[tuple[int, _Row]]()
+
+    def flush() -> None:
+        nonlocal last_line
+        try:
+            if not policies.still_may(actor, permission):
+                raise PermissionDenied
+            in_chunks(chunk, enter, lambda row, fault: refuse(row[0], [fault]))
+        except PermissionDenied:
+            raise MayNoLonger(last_line) from None
+        last_line = chunk[-1][0] if chunk else last_line
+        progress(len(chunk))
+        chunk.clear()
+
+    for number, line in lines:
+        count += 1
+        try:
+            chunk.append((number, read(line)))
+        except Rejected as rejected:
+            refuse(number, rejected.faults)
+            progress(1)
+        if len(chunk) >= size:
+            flush()
+    if chunk:
+        flush()
+    return count
 
 
 def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -32,6 +32,7 @@ OPENERS = {
     "members.timeline:_same_text": "only whether two versions agree leaves",
     "members.services.identity:_compare": "only match or no match leaves",
     "members.services.on_file:_opened": "compared at import, and normal forms for lookups",
+    "members.services.winners:_texts": "only whether a file repeats what was superseded leaves",
     "members.services.corrections:ask_correction": "compared with the value asked for",
     "members.services.corrections:apply_correction": "sealed again, and sealed as a notice's address",
     "members.services.corrections:_seal_again": "sealed again under a new generation",
@@ -166,6 +167,7 @@ def test_every_guard_is_installed_and_enabled():
     wanted["access_control_ledgerevent"].add(("ledger_stamp", "ledger_stamp", "O"))
     wanted["consent_provision"].add(("provision_was_announced", "provision_was_announced", "O"))
     wanted["members_member"].add(("membership_takes_its_way", "membership_takes_its_way", "O"))
+    wanted["members_dataasof"].add(("data_as_of_moves_on", "data_as_of_moves_on", "O"))
     installed = triggers()
     assert {table: guards - installed[table] for table, guards in wanted.items() if guards - installed[table]} == {}
 
@@ -209,6 +211,17 @@ def test_the_callers_of_open_sealed_are_a_closed_list():
         f"{module}:{function}" for module, tree in trees().items() for function, _call in calls(tree, "open_sealed")
     }
     assert found == set(OPENERS)
+
+
+def test_whoever_logs_is_named_below_console():
+    """One name sets the level of all the console's own lines, and a reader of the log knows them by it."""
+    named = {
+        f"{module}: {ast.unparse(call.args[0])}"
+        for module, tree in trees().items()
+        for _function, call in calls(tree, "getLogger")
+        if not (isinstance(call.args[0], ast.Constant) and str(call.args[0].value).startswith("console."))
+    }
+    assert named == set()
 
 
 def test_nobody_takes_open_sealed_or_unseal_by_another_way():

@@ -109,6 +109,12 @@ BEGIN
      AND (l.field NOT IN (1, 2) OR EXISTS (
            SELECT FROM public.vault_lookup n
             WHERE n.subject = l.subject AND n.field = l.field AND n.version = newest));
+  -- What is of this version, may be shared, and is not among them: a value that is on file no longer.
+  DELETE FROM public.vault_lookup l
+   WHERE l.subject = ANY (renewed) AND l.version = newest AND l.field NOT IN (1, 2)
+     AND NOT EXISTS (
+           SELECT FROM unnest(fields, macs, owners) AS n (field, mac, owner)
+            WHERE n.field = l.field AND n.mac = l.mac AND n.owner = l.subject);
 END $$;
 
 CREATE OR REPLACE FUNCTION vault_lookups_remove(fields smallint[], macs bytea[], owner_subject uuid) RETURNS void

@@ -29,6 +29,7 @@ TAG_BYTES = 16
 KEY_BYTES = 32
 PAD_BYTES = 32
 _HEADER = struct.Struct(">BBQ")
+HEAD_BYTES = _HEADER.size
 _KEY_NAME = struct.Struct(">BQ")
 
 
@@ -97,6 +98,11 @@ class Sealer:
         plain += bytes(-len(plain) % PAD_BYTES)
         sealed = self._key.encrypt(nonce, plain, self._head + _item_context(item) + row + self._end)
         return self._header + nonce + sealed
+
+
+def head(category: int, generation: int) -> bytes:
+    """What every blob begins with (``HEAD_BYTES``) that is sealed under this generation."""
+    return _HEADER.pack(BLOB_FORMAT, category, generation)
 
 
 def header(blob: bytes) -> tuple[int, int]:

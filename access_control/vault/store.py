@@ -298,7 +298,10 @@ def outdated_subjects(*, newest: int, after: uuid.UUID, most: int) -> list[uuid.
 
 
 def renew_lookups(lookups: Sequence[Lookup], *, version: int, subjects: Sequence[uuid.UUID]) -> None:
-    """``lookups``, of ``version``, take the place of every older one of ``subjects``. Raises FenceStands."""
+    """``lookups``, of ``version``, are all that ``subjects`` have from now on, but for what names another subject.
+
+    Raises FenceStands.
+    """
     with call(
         "SELECT vault_lookups_renew(%b::smallint[], %s::smallint, %b, %b, %b::smallint[], %b::smallint[], %b)",
         [lookup.field for lookup in lookups],

@@ -48,9 +48,15 @@ def _cards(text: str) -> list[SeenNumber]:
 
 
 class FindForm(CarefulForm):
-    """One box for any identifier, one for the second fact that a name needs."""
+    """One box for any identifier, one for the second fact that a name needs.
+
+    A member number may look like a card's: whoever asks for one says so.
+    """
 
     seen_in = staticmethod(_cards)
+    answerable = True
+    answer_label = _("It is a member number, not a card number")
+    answer_help = _("Then type the number again where ＊ stands.")
 
     identifier = forms.CharField(
         label=_("Telephone, e-mail, login ID, member number, or name"),

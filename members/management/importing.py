@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from access_control.models import Staff
 from access_control.vault.errors import CeilingReached
-from members.lines import Imported, Rejects, numbered_lines
+from members.lines import Imported, MayNoLonger, Rejects, numbered_lines
 
 # How much of a file tells what kind it is.
 LOOKED_AT = 100_000
@@ -90,6 +90,15 @@ class ImportCommand(ConsoleCommand, abc.ABC):
                     dry_run=dry_run,
                     progress=lambda rows: bar.advance(task, rows),
                 )
+            except MayNoLonger as ended:
+                bad.close()
+                odd.close()
+                raise CommandError(
+                    "--as: the right of this account to import ended while the import ran."
+                    f" {_how_far(ended, dry_run=dry_run)} Run the command again as somebody who may; what is on file"
+                    " already counts as unchanged.",
+                    returncode=REFUSED,
+                ) from None
             except CeilingReached:
                 bad.close()
                 odd.close()
@@ -119,6 +128,15 @@ class ImportCommand(ConsoleCommand, abc.ABC):
             )
         see = " and ".join(str(named) for named in (written, warned) if named)
         self.answer(summary, f"{text}; see {see}." if see else f"{text}.", as_json=as_json)
+
+
+def _how_far(ended: MayNoLonger, *, dry_run: bool) -> str:
+    """What became of the rows before the end, in a sentence."""
+    if dry_run:
+        return f"The rows up to line {ended.last_line} were looked at; nothing was imported (--dry-run)."
+    if not ended.last_line:
+        return "Nothing was imported."
+    return f"What was imported up to line {ended.last_line} stays; nothing after it was."
 
 
 def _list_of(path: Path, option: str, named: str | None) -> tuple[str, Path]:

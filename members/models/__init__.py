@@ -10,7 +10,7 @@ from members.models.cases import (
     Suspension,
 )
 from members.models.documents import IdentityDocument
-from members.models.people import DATA_MODELS, Addressee, ContactPoint, Member, MemberData, PaymentMeans
+from members.models.people import DATA_MODELS, Addressee, ContactPoint, DataAsOf, Member, MemberData, PaymentMeans
 from members.models.transactions import Transaction, fiscal_year
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "CaseNote",
     "ContactPoint",
     "Correction",
+    "DataAsOf",
     "IdentityDocument",
     "IdentityTry",
     "Member",

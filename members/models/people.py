@@ -187,5 +187,38 @@ class PaymentMeans(MemberData):
         verbose_name_plural = _("payment means")
 
 
+class DataAsOf(models.Model):
+    """As of when a member's data is: the newest ``exported_at`` of a row that was taken. What is older is kept out.
+
+    Apart from the member, because every nightly file moves it on for nearly everybody.
+    """
+
+    member = models.OneToOneField(Member, models.PROTECT, primary_key=True, verbose_name=_("member"))
+    as_of = models.DateTimeField(_("data as of"))
+
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION data_as_of_moves_on() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'the time of a member''s data never goes back' USING ERRCODE = 'CA020';
+END $$;
+CREATE OR REPLACE TRIGGER data_as_of_moves_on BEFORE UPDATE ON members_dataasof FOR EACH ROW
+  WHEN (NEW.as_of < OLD.as_of OR NEW.member_id <> OLD.member_id)
+  EXECUTE FUNCTION data_as_of_moves_on();
+""",
+    )
+
+    privileges: ClassVar = {"app": Writes(insert=True, update=("as_of",))}
+    untracked = "Nobody changes it: a file moves it on, never back (trigger); what a file changed is in the history."
+
+    class Meta:
+        verbose_name = _("time of a member's data")
+        verbose_name_plural = _("times of members' data")
+
+    def __str__(self) -> str:
+        return f"…{self.member_id.hex[-8:]}"
+
+
 # The tables that hold a member's data, in the order of the policy's item groups.
 DATA_MODELS: tuple[type[Any], ...] = (Member, ContactPoint, Addressee, PaymentMeans)

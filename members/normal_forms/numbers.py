@@ -32,12 +32,14 @@ _CARD = re.compile(
 CARD_LENGTHS = range(13, 20)
 SHORTEST_BARE_CARD = 14  # thirteen digits in one piece are an article's code (JAN) far more often than an old card
 MY_NUMBER_LENGTH = 12
+LONGEST_TELEPHONE = 15  # digits after a plus (E.164)
 # How cards are printed, and how people read a number out.
 _PRINTED = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 2), (4, 4, 4, 3), (6, 13)}
     | {(4, 4, 4, 4, rest) for rest in (1, 2, 3)}
-    | {(1,) * length for length in CARD_LENGTHS}
-    | {(2,) * (length // 2) + (1,) * (length % 2) for length in CARD_LENGTHS}
+)
+_READ_OUT = frozenset(
+    {(1,) * length for length in CARD_LENGTHS} | {(2,) * (length // 2) + (1,) * (length % 2) for length in CARD_LENGTHS}
 )
 _MY_NUMBER_GROUPS = frozenset({(4, 4, 4), (1,) * MY_NUMBER_LENGTH, (2,) * 6})
 
@@ -54,11 +56,17 @@ _OTHER_WORDS = re.compile(
     "|주문|송장|배송"
 )
 
-# Groups of digits with at most three separators between two of them.
-_SEPARATOR = rf"[\s{re.escape(DASHES + DOTS)}]{{1,3}}"
-_RUN = re.compile(rf"(\+?)(\d+(?:{_SEPARATOR}\d+)*)")
+# Groups of digits with at most three characters between two of them that are neither letter nor digit (some dashes
+# count as letters).
+_SEPARATOR = rf"[\W_{re.escape(DASHES)}]{{1,3}}"
+_RUN = re.compile(rf"\d+(?:{_SEPARATOR}\d+)*")
 _DIGITS = re.compile(r"\d+")
-_LONG_RUN = re.compile(rf"(?:\d{_SEPARATOR.replace('{1,3}', '{0,3}')}){{{MY_NUMBER_LENGTH - 1}}}\d")
+# The same, however many letters a sign between them is folded to.
+_LONG_RUN = re.compile(rf"(?:\d{_SEPARATOR.replace('{1,3}', '{0,9}')}){{{MY_NUMBER_LENGTH - 1}}}\d")
+
+# Kinds of separator that people write within one number; the others divide lists as well. Brackets are one kind.
+_WRITTEN = frozenset({" ", "line", "-", "."})
+_BRACKETS = frozenset({"Ps", "Pe", "Pi", "Pf"})
 
 CARD_NUMBER, MY_NUMBER = "card_number", "my_number"
 
@@ -121,8 +129,9 @@ def forbidden_numbers(text: str) -> list[SeenNumber]:
     a card; in other groups, or with thirteen digits in one piece, a word beside it must say so. A number in one piece
     that is called something else (an order's, a parcel's) is none. An Individual Number (個人番号) has twelve digits
     with its own check digit, and stands in groups of four or beside a word that says so; one that a parcel's label
-    could bear (hyphens and the carriers' check digit) needs the word. Digits of any width belong together across white
-    space, dashes and dots; a number begins and ends where a group of digits does.
+    could bear (hyphens and the carriers' check digit), or between whose groups stands what divides a list, needs the
+    word; so does either after a plus, where it may be a telephone. Digits of any width belong together across
+    whatever is neither letter nor digit; a number begins and ends where a group of digits does.
     """
     # Nearly every field of an import ends at one of these two. One letter folds to two digits at most (⑫ to 12).
     if 2 * len(text) < MY_NUMBER_LENGTH or not _LONG_RUN.search(plain(text)):
@@ -131,8 +140,6 @@ def forbidden_numbers(text: str) -> list[SeenNumber]:
     found: list[SeenNumber] = []
     for run in _RUN.finditer(written):
         groups = list(_DIGITS.finditer(written, run.start(), run.end()))
-        # What follows a plus is a telephone number, and no part of another.
-        groups = groups[1:] if run.group(1) else groups
         seen_to = -1
         for first, last in _windows([len(group.group()) for group in groups]):
             part = _Part(written, groups[first].start(), groups[last].end(), tuple(groups[first : last + 1]))
@@ -182,19 +189,30 @@ class _Part:
         return ""
 
     def _is_card(self, lengths: tuple[int, ...]) -> bool:
+        separators, usual = self._separators(), lengths in _PRINTED or lengths in _READ_OUT
         if self._says(_CARD_WORDS):
-            return len(self._separators()) < 2 or lengths in _PRINTED
+            return usual or (len(separators) < 2 and not self._may_be_a_telephone(lengths))
+        if len(separators) > 1 or self._may_be_a_telephone():
+            return False
         if len(lengths) == 1:
             return lengths[0] >= SHORTEST_BARE_CARD and not self._says(_OTHER_WORDS)
-        return lengths in _PRINTED and len(self._separators()) < 2
+        return lengths in _PRINTED or (lengths in _READ_OUT and separators <= _WRITTEN)
 
     def _is_my_number(self, digits: str, lengths: tuple[int, ...]) -> bool:
+        separators, usual = self._separators(), lengths in _MY_NUMBER_GROUPS
         if self._says(_MY_NUMBER_WORDS):
-            return len(self._separators()) < 2
-        if lengths not in _MY_NUMBER_GROUPS or len(separators := self._separators()) > 1 or self._says(_OTHER_WORDS):
+            return usual or (len(separators) < 2 and not self._may_be_a_telephone(lengths))
+        if not usual or len(separators) > 1 or not separators <= _WRITTEN:
+            return False
+        if self._may_be_a_telephone() or self._says(_OTHER_WORDS):
             return False
         # Parcels in Japan: the twelfth digit is the remainder of the eleven by seven, and hyphens stand between fours.
         return not ("-" in separators and int(digits[:-1]) % 7 == int(digits[-1]))
+
+    def _may_be_a_telephone(self, lengths: tuple[int, ...] = ()) -> bool:
+        """Whether it follows a plus, as numbers with a country code do; in one piece it may be anything."""
+        after_plus = self.written[self.start - 1 : self.start] == "+"
+        return after_plus and len(self.digits) <= LONGEST_TELEPHONE and len(lengths) != 1
 
     def _says(self, words: re.Pattern[str]) -> bool:
         beside = (
@@ -205,19 +223,28 @@ class _Part:
     def _separators(self) -> set[str]:
         """The kinds of separator between the groups: a number that people write down has one, a list of numbers two."""
         between = self.written[self.start : self.end]
-        kinds = set()
-        for separator in re.findall(r"\D+", between):
-            bare = separator.strip()
-            kinds.add(("." if bare[0] in DOTS else "-") if bare else "line" if "\n" in separator else " ")
-        return kinds
+        return {_kind_of(separator) for separator in re.findall(r"\D+", between)}
+
+
+def _kind_of(separator: str) -> str:
+    """What stands between two groups, so that white space beside it and its drawing make no difference."""
+    bare = "".join(separator.split())
+    if not bare:
+        return "line" if "\n" in separator else " "
+    if bare[0] in DASHES:
+        return "-"
+    if bare[0] in DOTS:
+        return "."
+    return "(" if unicodedata.category(bare[0]) in _BRACKETS else bare
 
 
 def _with_places(text: str) -> tuple[str, list[int]]:
-    """``text`` as `plain` leaves its letters, and for each letter where it came from."""
+    """``text`` as `plain` leaves its letters, and for each letter where it came from; a sign (…) stays one."""
     letters, places = [], []
     for place, letter in enumerate(text):
-        for made in plain(letter) or (letter if letter.isspace() else ""):
-            letters.append(made)
+        made = plain(letter) or (letter if letter.isspace() else "")
+        for one in made if any(map(str.isalnum, made)) else made[:1]:
+            letters.append(one)
             places.append(place)
     return "".join(letters), places
 

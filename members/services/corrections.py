@@ -81,12 +81,14 @@ def country_of(member: Member | None) -> str:
 
 
 def _locate(member: Member, item: Item, row_id: uuid.UUID) -> tuple[Any, str]:
-    """The row and column that hold ``item``. Raises NoSuchItem."""
+    """The row and column that hold a value of ``item``. Raises NoSuchItem."""
     for row in data_rows(member):
         if row.pk != row_id:
             continue
         for field in row._meta.concrete_fields:
-            if isinstance(field, SealedField) and item in field.items() and field.item_for(row) == item:
+            if not isinstance(field, SealedField) or getattr(row, field.name) is None:
+                continue
+            if item in field.items() and field.item_for(row) == item:
                 return row, field.name
     raise NoSuchItem
 

@@ -16,6 +16,7 @@ from members.intake import COUNTRY_OF, Fault, NewMember
 from members.inventory import Item
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
 from members.services.on_file import ADDRESSEE_COLUMNS, PAYMENT_COLUMNS, OnFile
+from members.services.winners import CONSOLE_NEWER, FILE_OLDER, SUSPENDED, Winner
 
 # Columns of the member's own row that a member may change.
 _OWN_ITEMS = {
@@ -39,14 +40,11 @@ SAME_THING: dict[type[Any], Callable[[Any, Any], bool]] = {
     ),
 }
 KEPT = {
-    "suspended": _("A correction of this item is pending in the console; the value on file was kept."),
-    "console_newer": _("The console corrected this item after the file was written; the value on file was kept."),
-    "file_older": _("A file that was written later changed this item; the value on file was kept."),
+    SUSPENDED: _("A correction of this item is pending in the console; the value on file was kept."),
+    CONSOLE_NEWER: _("The console corrected this item, which the file does not know; the value on file was kept."),
+    FILE_OLDER: _("A file that was written later was taken already; the data on file was kept."),
     "membership_ended": _("The membership has ended; the data on file was kept."),
 }
-
-# What wins over a file: (item code, row) → a key of KEPT.
-Winner = Callable[[str, uuid.UUID], str]
 
 
 @dataclasses.dataclass
@@ -198,7 +196,7 @@ def _set(plan: PersonPlan, row_plan: RowPlan, values: dict[str, tuple[Item, str]
     """The row gets new texts, but for those that something wins over."""
     texts = {}
     for column, (item, text) in values.items():
-        if code := winner(item.code, row_plan.row.pk):
+        if code := winner.over(item, row_plan.row.pk, text):
             plan.kept.append(Fault(item.code, code, KEPT[code]))
         else:
             texts[column] = text
@@ -226,6 +224,11 @@ def _plan_list(
     if tuple(sorted(clear for _row, clear in stored)) == new:
         return
     left, fresh = _unmatched(model, [row.before for row in rows], new, country)
+    if whole or model is ContactPoint:
+        for position, row in _repeated(model, rows, new, fresh, winner, country):
+            fresh.remove(position)
+            left = [at for at in left if rows[at] is not row]
+            _set(plan, row, _differing(model, row, new[position], country), winner)
     if not whole:
         plan.added += [(model, new[position]) for position in fresh if model is ContactPoint]
         return
@@ -235,6 +238,40 @@ def _plan_list(
         gone = [rows[at] for at in left if getattr(rows[at].before, "kind", "") == kind]
         come = [new[at] for at in fresh if getattr(new[at], "kind", "") == kind]
         _plan_kind(plan, model, gone, come, winner, country)
+
+
+def _as_the_file_knows(model: type[Any], row: RowPlan, entry: Any, winner: Winner) -> Any:
+    """What the row holds, but for the values that the console corrected and ``entry`` only repeats."""
+    repeated = {
+        column: getattr(entry, column)
+        for column, item in _items(model, entry).items()
+        if winner.repeats(item, row.row.pk, getattr(entry, column))
+    }
+    return dataclasses.replace(row.before, **repeated) if repeated else row.before
+
+
+def _repeated(
+    model: type[Any], rows: Sequence[RowPlan], new: Sequence[Any], fresh: Sequence[int], winner: Winner, country: str
+) -> list[tuple[int, RowPlan]]:
+    """Positions of entries that say nothing but what the console corrected, each with the row that was corrected."""
+    found = []
+    for position in fresh:
+        entry = new[position]
+        corrected = (
+            row for row in rows if _same_entry(model, _as_the_file_knows(model, row, entry, winner), entry, country)
+        )
+        if (row := next(corrected, None)) is not None:
+            found.append((position, row))
+    return found
+
+
+def _differing(model: type[Any], row: RowPlan, entry: Any, country: str) -> dict[str, tuple[Item, str]]:
+    """Column → item and text of what ``entry`` says otherwise than the row."""
+    return {
+        column: (item, getattr(entry, column))
+        for column, item in _items(model, entry).items()
+        if not item.book.same(getattr(row.before, column), getattr(entry, column), country)
+    }
 
 
 def _plan_kind(
@@ -253,7 +290,9 @@ def _plan_kind(
         return
     pairs = []
     for row in list(gone):
-        other = next((entry for entry in come if SAME_THING[model](row.before, entry)), None)
+        other = next(
+            (entry for entry in come if SAME_THING[model](_as_the_file_knows(model, row, entry, winner), entry)), None
+        )
         if other is None and id(row) in protected:
             other = next(iter(come), None)
         if other is not None:
@@ -261,13 +300,7 @@ def _plan_kind(
             come.remove(other)
             pairs.append((row, other))
     for row, entry in pairs:
-        items = _items(model, entry)
-        differing = {
-            column: (item, getattr(entry, column))
-            for column, item in items.items()
-            if not item.book.same(getattr(row.before, column), getattr(entry, column), country)
-        }
-        _set(plan, row, differing, winner)
+        _set(plan, row, _differing(model, row, entry, country), winner)
         if row.after is not row.before and hasattr(entry, "well_formed"):
             row.after = dataclasses.replace(row.after, well_formed=entry.well_formed)
     for row in gone:
@@ -285,5 +318,5 @@ def given(model: type[Any], entry: Any) -> dict[str, Item]:
 
 def _protects(model: type[Any], row: RowPlan, winner: Winner) -> str:
     """Why the row may not go, or ""."""
-    codes = (winner(item.code, row.row.pk) for item in _items(model, row.before).values())
+    codes = (winner.over(item, row.row.pk) for item in _items(model, row.before).values())
     return next((code for code in codes if code), "")

@@ -112,7 +112,7 @@ def _search(identifier: str, second: str) -> _Search:
     """What to look up, in every version that lookups may be made of."""
     seconds = _second_facts(second)
     probes: list[tuple[LookupField, bytes]] = []
-    names: list[str] = []
+    named = False
     for version in VERSIONS:
         with normal_forms_of(version):
             readings = _readings(identifier)
@@ -120,7 +120,9 @@ def _search(identifier: str, second: str) -> _Search:
         probes += [(_FIELDS[kind], hashed(_FIELDS[kind], normal)) for kind, normal in readings if kind in _FIELDS]
         names = [normal for kind, normal in readings if kind in {"name", "kana"}]
         probes += [(field, hashed(field, name, fact)) for name in names for field, fact in seconds]
-    return _Search(probes, bool(names and seconds), bool(names and not seconds))
+        # What is a name in any version is a search by name.
+        named = named or bool(names)
+    return _Search(probes, named and bool(seconds), named and not seconds)
 
 
 def _free_at(actor: Staff, *, by_name: bool) -> datetime.datetime | None:

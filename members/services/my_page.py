@@ -1,9 +1,9 @@
 """What members changed on My Page (P5.A), as the marketplace's file tells it: each is the member's own correction.
 
 It is applied at once, with its history and a correction of the channel *My Page*; nobody in the console decides it.
-Three things win over the file, and are named: a correction that is pending (the item is suspended), a correction that
-the console applied after the file was written, and the end of the membership. A file that does not say when it was
-written is older than every correction of the console.
+Three things win over the file, and are named: a correction that is pending (the item is suspended), a correction of the
+console that the file does not know (:mod:`members.services.winners`), and the end of the membership. A file that does
+not say when it was written is older than every correction of the console.
 
 Values are sealed as for any correction: the category gets a new generation, the survivors are sealed again under it,
 and the old generation holds nothing but the past. A batch makes its keys with one call and each table with one
@@ -13,7 +13,6 @@ statement. The caller holds the members' rows locked.
 import dataclasses
 import datetime
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,9 +34,10 @@ from members.events import Event
 from members.intake import Fault, NewMember
 from members.inventory import Item
 from members.lookups import shared_lookups, shared_probes
-from members.models import Addressee, ContactPoint, Correction, Member, PaymentMeans, Suspension
-from members.services.differences import COLUMNS, PersonPlan, RowPlan, Winner, given, plan_of
+from members.models import Addressee, ContactPoint, Correction, Member, PaymentMeans
+from members.services.differences import COLUMNS, PersonPlan, RowPlan, given, plan_of
 from members.services.on_file import OnFile
+from members.services.winners import Winners
 
 # What a file may change of each table beside the sealed values.
 _IN_CLEAR: dict[type[Any], tuple[str, ...]] = {
@@ -66,8 +66,8 @@ def take_changes(changed: Sequence[tuple[OnFile, NewMember]], ring: KeyRing, *, 
     """
     if not changed:
         return {}
-    winners = _winners([person.member.pk for person, _new in changed])
-    plans = [plan_of(person, new, winners(person.member.pk, new.exported_at)) for person, new in changed]
+    winners = Winners([person for person, _new in changed], ring)
+    plans = [plan_of(person, new, winners.of(person, new.exported_at)) for person, new in changed]
     effective = [plan for plan in plans if plan.changes() or plan.added]
     if effective:
         with acting(None, reason=Reason.MY_PAGE) as act:
@@ -84,36 +84,6 @@ def _items_of(plan: PersonPlan) -> set[str]:
     """Codes of the items that are changed or added."""
     added = {item.code for model, entry in plan.added for item in given(model, entry).values()}
     return added | {item.code for _row, _column, item in plan.changes()}
-
-
-def _winners(members: Sequence[uuid.UUID]) -> Callable[[uuid.UUID, datetime.datetime | None], Winner]:
-    """What wins over a file that was written at a time: two queries for the whole batch."""
-    suspended = set(
-        Suspension.objects.filter(member__in=members, ended_at=None).values_list("member_id", "item", "row")
-    )
-    decided: dict[tuple[uuid.UUID, str, uuid.UUID], list[tuple[str, datetime.datetime]]] = defaultdict(list)
-    applied = Correction.objects.filter(member__in=members, state=Correction.State.APPLIED)
-    for member, item, row, channel, asked, at in applied.values_list(
-        "member_id", "item", "row", "channel", "asked_at", "decided_at"
-    ):
-        moment = asked if channel == Correction.Channel.MY_PAGE or at is None else at
-        decided[member, item, row].append((channel, moment))
-
-    def of(member: uuid.UUID, written_at: datetime.datetime | None) -> Winner:
-        def winner(item: str, row: uuid.UUID) -> str:
-            if (member, item, row) in suspended:
-                return "suspended"
-            for channel, at in decided.get((member, item, row), ()):
-                if channel == Correction.Channel.MY_PAGE:
-                    if written_at is not None and at > written_at:
-                        return "file_older"
-                elif written_at is None or at >= written_at:
-                    return "console_newer"
-            return ""
-
-        return winner
-
-    return of
 
 
 def _apply(

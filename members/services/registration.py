@@ -29,9 +29,12 @@ from members.events import Event
 from members.intake import Fault, NewMember
 from members.lookups import login_lookup, number_lookup, number_owners, number_stones, owners, shared_lookups
 from members.models import Addressee, ContactPoint, Member, PaymentMeans
+from members.services.data_as_of import data_as_of, is_older, move_on
+from members.services.differences import KEPT as KEPT_BECAUSE
 from members.services.differences import UNCHANGEABLE, differences
 from members.services.my_page import NOTHING_TAKEN, take_changes
 from members.services.on_file import OnFile, people_on_file, stored_people
+from members.services.winners import FILE_OLDER
 
 __all__ = ["CONFLICT", "CREATED", "DATA_CATEGORIES", "UNCHANGED", "Registration", "register", "stored_people"]
 
@@ -77,6 +80,7 @@ def register(news: Sequence[NewMember], *, act: Act, from_file: bool = False) ->
     and changes nothing.
     """
     require_own_keyring()
+    policies.hold(act.actor, IMPORT if from_file else None)
     mac = hashing()
     subjects, results = _claimed(news, mac=mac)
     first_at: dict[uuid.UUID, int] = {}
@@ -195,6 +199,7 @@ def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac
     event = act.record(Event.COMPARED, count=len(told))
     results: dict[uuid.UUID, Registration] = {}
     changed: list[tuple[OnFile, NewMember]] = []
+    as_of = data_as_of(told) if from_file else {}
     with opening(act.actor, IMPORT, subjects=told, categories=DATA_CATEGORIES, event=event) as ring:
         people, broken = people_on_file(list(told), ring)
         results.update({subject: Registration(BROKEN, subject, ("number",)) for subject in broken})
@@ -202,12 +207,14 @@ def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac
             fields = differences(person.clear, told[subject])
             if fields and (not from_file or UNCHANGEABLE & set(fields)):
                 results[subject] = Registration(CONFLICT, subject, fields, IMMUTABLE)
+            elif is_older(told[subject].exported_at, as_of.get(subject)):
+                results[subject] = _kept_out(person, told[subject], fields)
             elif fields:
                 changed.append((person, told[subject]))
         taken = take_changes(changed, ring, mac=mac)
-    used = (
-        {} if not from_file else _uses([person for person in people.values() if person.member.pk not in results], told)
-    )
+    current = [person for subject, person in people.items() if subject not in results]
+    used = _uses(current, told) if from_file else {}
+    move_on([(person.member.pk, told[person.member.pk].exported_at) for person in current])
     for subject in people.keys() - results.keys():
         change = taken.get(subject, NOTHING_TAKEN)
         outcome = KEPT if change.kept else CHANGED if change.changed else USED if subject in used else UNCHANGED
@@ -215,13 +222,23 @@ def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac
     return results
 
 
+def _kept_out(person: OnFile, new: NewMember, fields: Sequence[str]) -> Registration:
+    """What becomes of a row that was written before one that was taken: nothing of it is."""
+    named = [*fields, "last_used_on"] if _later_use(person, new) else fields
+    kept = tuple(Fault(name, FILE_OLDER, KEPT_BECAUSE[FILE_OLDER]) for name in named)
+    return Registration(KEPT if kept else UNCHANGED, person.member.pk, kept=kept)
+
+
+def _later_use(person: OnFile, new: NewMember) -> datetime.date | None:
+    """The day of a later use of the site. Whose membership has ended uses it no more."""
+    day, known = new.last_used_on, person.member.last_used_on
+    later = day is not None and (known is None or day > known) and person.member.state == Member.State.ACTIVE
+    return day if later else None
+
+
 def _uses(people: Sequence[OnFile], told: dict[uuid.UUID, NewMember]) -> dict[uuid.UUID, datetime.date]:
-    """Enter the later uses of the site; returns them. Whose membership has ended uses it no more."""
-    used: dict[uuid.UUID, datetime.date] = {}
-    for person in people:
-        day, known = told[person.member.pk].last_used_on, person.member.last_used_on
-        if day and (known is None or day > known) and person.member.state == Member.State.ACTIVE:
-            used[person.member.pk] = day
+    """Enter the later uses of the site; returns them."""
+    used = {person.member.pk: day for person in people if (day := _later_use(person, told[person.member.pk]))}
     update_rows(Member, ["last_used_on"], list(used.items()))
     return used
 
@@ -243,6 +260,7 @@ def _enter(people: Sequence[tuple[uuid.UUID, NewMember]], *, act: Act, mac: Mac)
         for model, clear in _CLEAR.items():
             names = [*clear, *(field.name for field in _SEALED[model])]
             copy_rows(model, names, _ROWS[model](people, ring))
+        move_on([(subject, new.exported_at) for subject, new in people])
     act.record_each(Event.REGISTERED, [subject for subject, _new in people])
 
 

@@ -7,6 +7,8 @@ the rows, and making a lookup twice changes nothing). Until nothing remains, old
 """
 
 import dataclasses
+import datetime
+import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,7 +23,7 @@ from access_control.vault.lookups import NORMAL_FORM_VERSION, hashing
 from access_control.vault.ring import require_own_keyring
 from members.events import Event
 from members.lookups import every_lookup
-from members.models import Member
+from members.models import Correction, Member
 from members.services.registration import DATA_CATEGORIES, stored_people
 
 CHUNK = 500
@@ -39,8 +41,13 @@ class Renewal:
     ceiling_reached: bool = False
 
 
-def renew_lookups(*, progress: Callable[[int], Any] = lambda members: None) -> Renewal:
+def renew_lookups(
+    *, corrected_since: datetime.datetime | None = None, progress: Callable[[int], Any] = lambda members: None
+) -> Renewal:
     """Every member whose values can be opened is found by the newest normal form, and by no older one.
+
+    ``corrected_since``: so are those of whom a value was corrected since then, and by no value that is on file no
+    longer: the lookups of an old value go last, and a crash may have left them.
 
     In chunks of ``CHUNK``, each committed by itself and recorded. A member who cannot be opened (destroyed a moment
     ago, or a broken seal) keeps the older lookups and remains. Raises KeyringError.
@@ -48,7 +55,7 @@ def renew_lookups(*, progress: Callable[[int], Any] = lambda members: None) -> R
     require_own_keyring()
     result = Renewal()
     try:
-        for members in _outdated():
+        for members in itertools.chain(_outdated(), _corrected(corrected_since)):
             done = _renew(members)
             result.renewed += done
             progress(done)
@@ -70,6 +77,17 @@ def _outdated() -> Iterator[list[uuid.UUID]]:
         after = subjects[-1]
         if members := list(Member.objects.filter(pk__in=subjects).order_by("pk").values_list("pk", flat=True)):
             yield members
+
+
+def _corrected(since: datetime.datetime | None) -> Iterator[list[uuid.UUID]]:
+    """The members of whom a value was corrected since then, a chunk at a time."""
+    if since is None:
+        return
+    corrected = Correction.objects.filter(state=Correction.State.APPLIED, decided_at__gte=since)
+    members = corrected.exclude(member__state=Member.State.DESTROYED).order_by("member").values_list("member")
+    ids = [member for (member,) in members.distinct()]
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
 
 
 def _renew(members: Sequence[uuid.UUID]) -> int:

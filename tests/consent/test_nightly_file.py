@@ -1,6 +1,7 @@
 """Number 26: the nightly file. Later use, what was changed on My Page, what wins over the file, and the exit status."""
 
 import datetime
+import itertools
 import json
 import logging
 import os
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import pytest
 import time_machine
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
 from access_control.vault import store
 from access_control.vault.categories import Category
-from access_control.vault.errors import CeilingReached
-from access_control.vault.ring import keys_for
+from access_control.vault.errors import CeilingReached, Destroyed
+from access_control.vault.ring import KeyRing, keys_for
+from access_control.vault.seal import KeyRef
 from consent import importing
 from consent.importing import import_members
 from consent.models import AcceptedVersion, ConsentEvent, PolicyVersion
@@ -24,12 +28,12 @@ from consent.services import joining
 from members.events import Event
 from members.intake import Fault
 from members.lines import Rejects
-from members.models import Addressee, ContactPoint, Correction, Member, PaymentMeans, Suspension
+from members.models import Addressee, ContactPoint, Correction, DataAsOf, Member, PaymentMeans, Suspension
 from members.services import registration
 from members.services.corrections import apply_correction, ask_correction
+from members.services.data_as_of import move_on
 from members.services.differences import KEPT
 from members.services.finding import find
-from members.services.identity import check_identity
 from members.services.on_file import stored_people
 from tests import factories
 
@@ -70,9 +74,7 @@ def contacts(*pairs):
 
 
 def corrected(member, item, row, text, agent):
-    case = factories.case(member, agent)
-    assert check_identity(case, said=factories.RIGHT_ANSWERS, actor=agent).identified
-    case.refresh_from_db()
+    case = factories.identify(factories.case(member, agent))
     return apply_correction(ask_correction(case, item=item, row=row, text=text, actor=agent), actor=agent)
 
 
@@ -259,10 +261,6 @@ def test_26_the_consoles_newer_correction_wins_and_is_reported(bring, agent):
     now = clear(member)
     # The rest of the row is taken.
     assert (now.contacts[0].value, now.occupation) == ("console@example.jp", "教員")
-    with time_machine.travel(timezone.now() + 2 * hour, tick=False):
-        result, _rejects, _warnings = bring(row | {"occupation": "教員"}, exported_at=timezone.now() - hour)
-    assert counted(result) == {"changed": 1}
-    assert clear(member).contacts[0].value == "hanako.yamada@example.jp"
 
 
 def test_26_a_row_may_say_itself_when_it_was_written(bring, agent):
@@ -272,7 +270,8 @@ def test_26_a_row_may_say_itself_when_it_was_written(bring, agent):
     corrected(member, "contact.email", mail.pk, "console@example.jp", agent)
     with time_machine.travel(timezone.now() + datetime.timedelta(hours=2), tick=False):
         at = (timezone.now() - datetime.timedelta(hours=1)).isoformat()
-        result, _rejects, _warnings = bring(row | {"exported_at": at})
+        third = contacts(("email", "neu@example.jp"), ("phone", "03-5550-1234"), ("mobile", "090-1000-5678"))
+        result, _rejects, _warnings = bring(row | third | {"exported_at": at})
     assert counted(result) == {"changed": 1}
 
 
@@ -298,14 +297,224 @@ def test_26_a_value_under_suspension_is_reported_and_not_overwritten(bring, agen
     assert Suspension.objects.filter(ended_at=None).count() == 1
 
 
-def test_26_a_stale_file_does_not_undo_a_newer_one(bring):
+MAIL, SECOND, PHONE = ("email", "hanako.yamada@example.jp"), ("email", "second@example.jp"), ("phone", "03-5550-1234")
+ADDRESSEE = {"name": "山田 一郎", "address": "東京都千代田区千代田9-9-9"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"occupation": "会社員"}, {"occupation": "教員"}),
+        ({"occupation": "教員"}, {"occupation": ""}),
+        (contacts(MAIL), contacts(MAIL, SECOND)),
+        (contacts(MAIL, SECOND), contacts(MAIL)),
+        (contacts(MAIL, PHONE), contacts(PHONE)),
+        ({"addressees": []}, {"addressees": [ADDRESSEE]}),
+        ({"addressees": [ADDRESSEE]}, {"addressees": []}),
+        ({"payment_means": []}, {"payment_means": [{"kind": "mobile", "phone": "090-1000-5678"}]}),
+        ({"payment_means": [{"kind": "mobile", "phone": "090-1000-5678"}]}, {"payment_means": []}),
+    ],
+)
+@pytest.mark.parametrize("undated", [False, True])
+def test_26_an_older_file_changes_nothing_of_what_a_newer_one_brought(bring, before, after, undated):
+    """Whatever it says: it overwrites nothing, adds nothing that was removed, and removes nothing that was added."""
+    hour = datetime.timedelta(hours=1)
+    noon = timezone.now() - 9 * hour
+    row = factories.RowFactory()
+    bring(row | before, exported_at=noon - hour)
+    bring(row | after, exported_at=noon)
+    member = Member.objects.get()
+    now = clear(member)
+    old = row | before | {"last_used_on": "2026-10-20"}
+    result, rejects, warnings = bring(old, exported_at=None if undated else noon - hour)
+    assert (counted(result), rejects) == ({"kept": 1, "warned": 1}, [])
+    assert {one["code"] for one in warnings} == {"file_older"}
+    assert {one["field"] for one in warnings} == {*before, "last_used_on"}
+    assert clear(member) == now
+    assert not LedgerEvent.objects.filter(subject=member.pk, event="consent:deemed", reason="my_page").exists()
+    # A file of the same time is taken, and changes nothing when it says the same.
+    result, _rejects, warnings = bring(row | after, exported_at=noon)
+    assert (counted(result), warnings) == ({"unchanged": 1}, [])
+
+
+def test_26_the_file_of_a_members_registration_is_the_first_that_counts(bring):
+    """Who was registered by a newer file is not set back by an older one."""
+    now = timezone.now()
+    row = factories.RowFactory()
+    bring(row, exported_at=now)
+    result, _rejects, warnings = bring(row | {"occupation": "教員"}, exported_at=now - datetime.timedelta(days=1))
+    assert (counted(result), warnings[0]["code"]) == ({"kept": 1, "warned": 1}, "file_older")
+    assert DataAsOf.objects.get().as_of == now
+
+
+def test_26_a_newer_file_that_says_the_same_counts_as_taken(bring):
+    """What it confirmed is not undone by one written before it."""
+    hour, now = datetime.timedelta(hours=1), timezone.now()
+    row = factories.RowFactory()
+    bring(row, exported_at=now - 3 * hour)
+    assert counted(bring(row, exported_at=now - hour)[0]) == {"unchanged": 1}
+    result, _rejects, _warnings = bring(row | {"occupation": "教員"}, exported_at=now - 2 * hour)
+    assert result.kept == 1
+    assert clear(Member.objects.get()).occupation == "会社員"
+
+
+def test_26_of_rows_of_one_member_in_one_file_the_newest_counts(bring):
+    """Each row says itself when it was written; their order in the file makes no difference."""
+    hour, now = datetime.timedelta(hours=1), timezone.now()
+    row = factories.RowFactory()
+    newer = row | {"occupation": "教員", "exported_at": (now - hour).isoformat()}
+    older = row | {"occupation": "医師", "exported_at": (now - 2 * hour).isoformat()}
+    result, _rejects, _warnings = bring(newer, older)
+    assert (result.created, result.kept) == (1, 1)
+    assert clear(Member.objects.get()).occupation == "教員"
+
+
+def test_26_a_row_that_is_rejected_does_not_count_as_taken(bring):
+    """Nothing of it was taken, so an older row is not kept out for it."""
+    hour, now = datetime.timedelta(hours=1), timezone.now()
+    row = factories.RowFactory()
+    bring(row, exported_at=now - 3 * hour)
+    assert bring(row | {"name": "別人 花子"}, exported_at=now - hour)[0].rejected == 1
+    assert bring(row | {"occupation": "教員"}, exported_at=now - 2 * hour)[0].changed == 1
+
+
+def test_26_the_time_of_a_members_data_never_goes_back(bring):
+    """The database refuses it, whoever asks; and the service leaves a later time alone."""
+    now = timezone.now()
+    bring(factories.RowFactory(), exported_at=now)
+    held = DataAsOf.objects.get()
+    move_on([(held.member_id, now - datetime.timedelta(days=1))])
+    assert DataAsOf.objects.get().as_of == now
+    with pytest.raises(DatabaseError) as refused, transaction.atomic():
+        DataAsOf.objects.update(as_of=now - datetime.timedelta(days=1))
+    assert refused.value.__cause__.sqlstate == "CA020"
+
+
+# What a correction of the console superseded
+
+
+@pytest.fixture
+def later(bring):
+    """Imports a file that was written after everything that is on file."""
+    hours = itertools.count(2, 2)
+
+    def imported(row, **changes):
+        with time_machine.travel(timezone.now() + datetime.timedelta(hours=next(hours)), tick=False):
+            return bring(row | changes, exported_at=timezone.now() - datetime.timedelta(hours=1))
+
+    return imported
+
+
+def test_26_a_later_file_that_repeats_what_the_console_corrected_does_not_bring_it_back(bring, later, agent):
+    """The marketplace has not heard of the correction yet: the value it repeats is no statement of the member's."""
     row = factories.RowFactory()
     bring(row)
-    now = timezone.now()
-    bring(row | {"occupation": "教員"}, exported_at=now - datetime.timedelta(hours=1))
-    result, _rejects, warnings = bring(row, exported_at=now - datetime.timedelta(hours=9))
-    assert (counted(result), warnings[0]["code"]) == ({"kept": 1, "warned": 1}, "file_older")
-    assert clear(Member.objects.get()).occupation == "教員"
+    member, mail = Member.objects.get(), ContactPoint.objects.get(kind="email")
+    corrected(member, "contact.email", mail.pk, "console@example.jp", agent)
+    corrected(member, "member.occupation", member.pk, "教員", agent)
+    for _night in range(2):
+        result, rejects, warnings = later(row)
+        assert (counted(result), rejects) == ({"kept": 1, "warned": 1}, [])
+        assert {(one["field"], one["code"]) for one in warnings} == {
+            ("contact.email", "console_newer"),
+            ("member.occupation", "console_newer"),
+        }
+    now = clear(member)
+    assert (now.contacts[0].value, now.occupation) == ("console@example.jp", "教員")
+    # Another spelling of it is the same.
+    wide = contacts(("email", "Hanako.Yamada@Example.jp"), *[(c["kind"], c["value"]) for c in row["contacts"][1:]])
+    assert later(row, **wide)[0].kept == 1
+    # A third value is the member's own, and from then on so is the first.
+    assert later(row, occupation="医師", **contacts(*values(now)))[0].changed == 1
+    assert clear(member).occupation == "医師"
+    assert later(row, **contacts(*values(now)))[0].changed == 1
+    assert clear(member).occupation == "会社員"
+
+
+def values(new):
+    return [(contact.kind, contact.value) for contact in new.contacts]
+
+
+def test_26_what_two_corrections_of_the_console_superseded_does_not_come_back(bring, later, agent):
+    """Neither the first value nor the second is the member's own statement."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    for occupation in ("教員", "医師"):
+        corrected(member, "member.occupation", member.pk, occupation, agent)
+    for repeated in ("会社員", "教員"):
+        assert later(row, occupation=repeated)[0].kept == 1
+    assert clear(member).occupation == "医師"
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "kept"),
+    [
+        ([MAIL], ["console@example.jp"], True),
+        ([MAIL, SECOND], ["console@example.jp", "second@example.jp"], True),
+        ([SECOND, MAIL, ("email", "console@example.jp")], ["console@example.jp", "second@example.jp"], True),
+        ([SECOND], ["second@example.jp"], False),
+        ([], [], False),
+        ([MAIL, ("email", "なし")], ["console@example.jp"], True),
+    ],
+)
+def test_26_of_several_mails_the_superseded_one_is_told_apart(bring, later, agent, said, left, kept):
+    """Repeated beside a new one, it is left out and the new one comes in; not repeated, the member removed it."""
+    row = factories.RowFactory() | contacts(MAIL, PHONE)
+    bring(row)
+    member, mail = Member.objects.get(), ContactPoint.objects.get(kind="email")
+    corrected(member, "contact.email", mail.pk, "console@example.jp", agent)
+    result, _rejects, warnings = later(row, **contacts(*said, PHONE))
+    assert [contact.value for contact in clear(member).contacts if contact.kind == "email"] == left
+    assert (result.kept == 1) == kept
+    assert ("console_newer" in {one["code"] for one in warnings}) == kept
+
+
+def test_26_an_addressee_whose_name_was_corrected_may_still_move(bring, later, agent):
+    """The file repeats the name that the console corrected, with a new address: it is the same addressee."""
+    row = factories.RowFactory(addressees=[ADDRESSEE])
+    bring(row)
+    member, home = Member.objects.get(), Addressee.objects.get()
+    corrected(member, "addressee.name", home.pk, "山田 壱郎", agent)
+    result, _rejects, warnings = later(row, addressees=[ADDRESSEE | {"address": "東京都港区芝1-1"}])
+    assert (counted(result), [one["code"] for one in warnings]) == ({"kept": 1, "warned": 1}, ["console_newer"])
+    (moved,) = clear(member).addressees
+    assert (moved.name, moved.address) == ("山田 壱郎", "東京都港区芝1-1")
+    assert Addressee.objects.get().pk == home.pk
+
+
+def test_26_what_was_superseded_and_destroyed_can_no_longer_be_told_from_a_new_value(bring, later, agent, monkeypatch):
+    """Without its key nobody knows what the value was: the file's is taken for the member's own."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    corrected(member, "member.occupation", member.pk, "教員", agent)
+    (correction,) = Correction.objects.all()
+    real = KeyRing._key
+
+    def gone(ring, ref):
+        if ref == KeyRef(member.pk, correction.superseded_category, correction.superseded_generation):
+            raise Destroyed(timezone.now(), None)
+        return real(ring, ref)
+
+    monkeypatch.setattr(KeyRing, "_key", gone)
+    assert later(row)[0].changed == 1
+
+
+def test_26_a_chunk_of_superseded_values_costs_as_many_queries_as_one(bring, agent):
+    """What was superseded is read for all members of a chunk at once."""
+    rows = factories.RowFactory.build_batch(9)
+    bring(*rows)
+    for member in Member.objects.all():
+        corrected(member, "member.occupation", member.pk, "教員", agent)
+    counts = []
+    for some in (rows[:2], rows[2:]):
+        written = timezone.now() + datetime.timedelta(hours=1)
+        with CaptureQueriesContext(connection) as queries:
+            result, _rejects, _warnings = bring(*some, exported_at=written)
+        assert result.kept == len(some)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 def test_26_of_two_corrected_mails_none_is_mixed_up_with_the_other(bring, agent):
@@ -363,9 +572,6 @@ def test_26_a_chunk_of_changes_costs_as_many_queries_as_one(bring, django_assert
     """No row has a query of its own, but for taking its old lookups out after the commit."""
     rows = factories.RowFactory.build_batch(20)
     bring(*rows)
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     counts = []
     for some in (rows[:2], rows[2:]):
         with CaptureQueriesContext(connection) as queries:
@@ -455,6 +661,7 @@ def test_23_a_row_that_breaks_where_nobody_thought_of_is_refused_alone(bring, mo
     assert counted(result) == {"created": 8, "rejected": 1}
     assert [(one["line"], one["code"]) for one in rejects] == [(5, "cannot_be_taken")]
     assert bad not in caplog.text
+    assert {record.name for record in caplog.records if record.levelno >= logging.ERROR} == {"console.import"}
     monkeypatch.undo()
     result, _rejects, _warnings = bring(*rows)
     assert counted(result) == {"created": 1, "unchanged": 8}

@@ -102,6 +102,15 @@ def test_name_and_id_cannot_be_corrected(agent, identified, hanako, item):
     assert not Correction.objects.exists()
 
 
+def test_an_item_that_holds_nothing_is_none_to_correct(agent):
+    """It would be suspended, and could not be applied: there is no old value to supersede."""
+    member = factories.member(occupation="")
+    case = factories.identify(factories.case(member, agent))
+    with pytest.raises(NoSuchItem):
+        ask_correction(case, item="member.occupation", row=member.pk, text="教員", actor=agent)
+    assert not Correction.objects.exists()
+
+
 @pytest.mark.parametrize("item", ["member.nickname", "", "case.note", "correction.proposed", "notice.to"])
 def test_only_items_of_the_policy_are_corrected(agent, identified, hanako, item):
     with pytest.raises(NoSuchItem):

@@ -14,6 +14,8 @@ from access_control.models import LedgerEvent
 from access_control.vault import store
 from access_control.vault.lookups import NORMAL_FORM_VERSION, LookupField, mac
 from members.events import Event
+from members.normal_forms.characters import is_current
+from members.services import finding
 from members.services.finding import MOST_HITS, SecondFactNeeded, find
 from tests import factories
 
@@ -124,6 +126,19 @@ def test_a_name_with_a_wrong_second_fact_finds_nobody(agent, hanako, second):
 def test_a_second_fact_alone_finds_nobody(agent, hanako):
     for text in ("1980-02-03", "100-0001", "1234"):
         assert found(text, actor=agent) == []
+
+
+def test_a_name_of_one_version_of_the_normal_form_is_searched_as_a_name(agent, hanako, monkeypatch):
+    """Whichever version reads the text as a name, the search counts as one by name, and asks for a second fact."""
+
+    def read(identifier):
+        return [("name", "x")] if is_current() else []
+
+    monkeypatch.setattr(finding, "_readings", read)
+    with pytest.raises(SecondFactNeeded):
+        find("x", actor=agent)
+    find("x", "1980-02-03", actor=agent)
+    assert LedgerEvent.objects.filter(event=Event.FOUND).order_by("-sequence").first().items == ["member.name"]
 
 
 def test_a_name_alone_asks_for_a_second_fact_and_is_recorded(agent, hanako):

@@ -4,11 +4,14 @@ import random
 
 import pytest
 from django.urls import reverse
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from access_control.models import LedgerEvent
 from members.intake import parse_transaction
 from members.models import Addressee, CaseNote, Correction, PaymentMeans
 from members.normal_forms import forbidden_number, forbidden_numbers
+from members.normal_forms.characters import plain
 from members.services.cases import ForbiddenNumber, add_note
 from members.services.corrections import ask_correction
 from tests import factories
@@ -58,6 +61,68 @@ def test_every_grouping_of_a_test_card_is_seen(card, between, around):
         assert forbidden_number(wide) == "card_number"
 
 
+def _separates(text):
+    return not any(letter.isalnum() for letter in plain(text))
+
+
+# Whatever is neither a letter nor a digit, by its Unicode category: punctuation, symbols, spaces.
+separators = st.text(st.characters(categories=["P", "S", "Z"]), min_size=1, max_size=3).filter(_separates)
+unhurried = settings(deadline=None, max_examples=300)
+
+
+@unhurried
+@example("4111111111111111", "/")
+@example("4111111111111111", ",")
+@example("4111111111111111", "_")
+@example("4111111111111111", "、")
+@example("4111111111111111", "／")
+@example("4111111111111111", "+")
+@example("4111111111111111", "………")
+@example("378282246310005", "、 ")
+@given(st.sampled_from(CARDS), separators)
+def test_no_separator_hides_a_card(card, between):
+    """Whatever stands between its groups, a card is seen: in the groups of a card, and in any beside the word."""
+    sizes = groupings(card)[1]
+    assert forbidden_number(f"番号は{written(card, sizes, between)}です") == "card_number"
+    assert forbidden_number(f"カードは{written(card, (5, len(card) - 5), between)}です") == "card_number"
+    assert forbidden_number(f"カードは{written(card, (1,) * len(card), between)}です") == "card_number"
+
+
+@unhurried
+@example("12345678901", "/")
+@example("12345678901", "、")
+@example("12345678901", "+")
+@given(st.text("0123456789", min_size=11, max_size=11), separators)
+def test_no_separator_hides_an_individual_number_beside_the_word(eleven, between):
+    """Beside the word that gives it away, an Individual Number is seen whatever stands between its digits."""
+    number = eleven + my_number_check_digit(eleven)
+    for sizes in ((4, 4, 4), (6, 6), (1,) * 12):
+        assert forbidden_number(f"マイナンバーは{written(number, sizes, between)}です") == "my_number"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("+4111111111111111", "card_number"),
+        ("+4111 1111 1111 1111", "card_number"),
+        ("カード +378282246310005", "card_number"),
+        ("マイナンバー +123456789018", "my_number"),
+        ("マイナンバー +1234 5678 9018", "my_number"),
+        ("マイナンバー 1234-5678 9018", "my_number"),
+        ("4111(1111)1111(1111)", "card_number"),
+        # What a telephone may be is one, where no word says otherwise.
+        ("+123456789018", ""),
+        ("+378282246310005", ""),
+        ("マイナンバーの件で +81 90 1234 5673 へ", ""),
+        # A list of three amounts or years is no Individual Number.
+        ("1234、5678、9018", ""),
+        ("1234/5678/9018", ""),
+    ],
+)
+def test_a_plus_or_a_list_decides_no_more_than_it_should(text, kind):
+    assert forbidden_number(text) == kind
+
+
 def everyday(rng, count):
     """Numbers as they stand in notes of a customer centre, none of them a card's or a person's."""
 
@@ -72,6 +137,12 @@ def everyday(rng, count):
         twelve = rng.choice(["45", "49"]) + digits(10)
         total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(twelve))
         return twelve + str(-total % 10)
+
+    def day(between):
+        return between.join((f"20{rng.randint(10, 30)}", f"{rng.randint(1, 12):02}", f"{rng.randint(1, 28):02}"))
+
+    def time():
+        return f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}:{rng.randint(0, 59):02}"
 
     def fours(number):
         return "-".join(number[start : start + 4] for start in range(0, len(number), 4))
@@ -95,6 +166,18 @@ def everyday(rng, count):
         lambda: f"0{digits(1)}-{digits(4)}-{digits(4)} 090-{digits(4)}-{digits(4)}",
         lambda: f"〒{digits(3)}-{digits(4)} {digits(2)}-{digits(2)}-{digits(3)}",
         lambda: f"{fours(slip())} {fours(slip())}",
+        lambda: f"{day('/')} {time()}",
+        lambda: f"カード利用日時 {day('/')} {time()}",
+        lambda: f"{day('/')}～{day('/')}",
+        lambda: f"合計{int(digits(9)):,}円、送料{int(digits(6)):,}円",
+        lambda: "、".join(f"{int(digits(4))}" for _ in range(3)),
+        lambda: "/".join(f"{int(digits(7)):,}" for _ in range(4)),
+        lambda: f"0{digits(1)}-{digits(4)}-{digits(4)}/090-{digits(4)}-{digits(4)}",
+        lambda: f"0{digits(9)}、090{digits(8)}",
+        lambda: f"カード会社 +81-{digits(1)}-{digits(4)}-{digits(4)}",
+        lambda: f"+81 90 {digits(4)} {digits(4)}, +81 3 {digits(4)} {digits(4)}",
+        lambda: f"{jan()}/{jan()}、{jan()}",
+        lambda: f"{digits(3)}_{digits(7)}_{digits(7)}",
     ]
     return [rng.choice(shapes)() for _ in range(count)]
 
@@ -144,6 +227,20 @@ def test_what_the_marketplace_numbers_is_not_asked():
 
 
 # The page
+
+
+def test_a_member_number_that_looks_like_a_cards_is_found_when_asked_for_as_one(client, agent):
+    """Refused at first, and not echoed; with the answer that it is a member number, it is searched."""
+    member = factories.member(member_number="4111111111111111")
+    client.force_login(agent)
+    client.cookies["django_language"] = "en"
+    page = reverse("admin:members_member_find")
+    assert 'name="neither_number"' not in client.get(page).content.decode()
+    refused = client.post(page, {"identifier": "4111111111111111"})
+    assert "4111" not in refused.content.decode()
+    assert "It is a member number, not a card number" in refused.content.decode()
+    answered = client.post(page, {"identifier": "4111111111111111", "neither_number": "on"})
+    assert [hit.member for hit in answered.context["found"].hits] == [member.pk]
 
 
 def note_of(case):

@@ -1,14 +1,19 @@
 """Number 29: the rejects file, what a file is when it is no JSON lines, and what a dry run says."""
 
 import io
+import itertools
 import json
 import os
 import stat
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
-from django.utils import translation
+from django.utils import timezone, translation
 
+from access_control.services import leave
+from consent import importing
+from consent.services.joining import join_many
 from members.models import Member
 from tests import factories
 
@@ -40,6 +45,42 @@ def run(supervisor, tmp_path, monkeypatch):
 
 def lines(*rows, encoding="utf-8"):
     return b"".join((json.dumps(row, ensure_ascii=False) + "\n").encode(encoding) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "options", "said"),
+    [
+        (0, [], "Nothing was imported."),
+        (1, [], "What was imported up to line 2 stays"),
+        (2, [], "What was imported up to line 4 stays"),
+        (1, ["--dry-run"], "The rows up to line 2 were looked at"),
+    ],
+)
+def test_whoever_leaves_while_the_import_runs_imports_nothing_more(run, supervisor, monkeypatch, chunks, options, said):
+    """Of new members too: before each chunk it is asked whether the account still may; what was taken stays."""
+    monkeypatch.setattr(importing, "CHUNK", 2)
+    real, done = importing.import_rows, itertools.count()
+
+    def interrupted(*how, progress, **rest):
+        def leaves_after(_rows):
+            if next(done) == chunks:
+                leave(supervisor.person, on=timezone.localdate(), actor=None)
+
+        leaves_after(0)
+        return real(*how, progress=leaves_after, **rest)
+
+    monkeypatch.setattr(importing, "import_rows", interrupted)
+    _summary, status, sentence = run(lines(*factories.RowFactory.build_batch(5)), *options)
+    assert (status, said in sentence) == (1, True)
+    assert Member.objects.count() == (0 if options else 2 * chunks)
+
+
+def test_whoever_has_left_registers_nobody(supervisor):
+    """The service asks in the transaction that it writes in, whoever calls it."""
+    leave(supervisor.person, on=timezone.localdate(), actor=None)
+    with pytest.raises(PermissionDenied):
+        join_many([factories.new_member()], actor=supervisor)
+    assert not Member.objects.exists()
 
 
 def test_a_clean_run_leaves_no_rejects_of_yesterday(run, tmp_path):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from access_control import openings
 from access_control.models import LedgerEvent
@@ -77,6 +77,25 @@ def test_the_command_counts_renews_and_may_be_repeated(agent, old_member, hanako
     assert command("--check", capsys=capsys) == ({"renewed": 0, "remaining": 0}, 0)
     (event,) = LedgerEvent.objects.filter(event="member:lookups_renewed")
     assert (event.count, event.actor) == (1, None)
+
+
+def test_after_a_crash_nobody_is_found_by_a_value_that_was_corrected(agent, hanako, capsys):
+    """The lookups of an old value go after the commit: what ends in between leaves them, and a renewal takes them."""
+    mail = ContactPoint.objects.get(member=hanako, kind="email")
+    case = factories.identify(factories.case(hanako, agent))
+    wish = ask_correction(case, item="contact.email", row=mail.pk, text="new@example.jp", actor=agent)
+    # Nothing is done on commit here, as after a crash.
+    apply_correction(wish, actor=agent)
+    old = "hanako.yamada@example.jp"
+    assert found(old, actor=agent) == [hanako.pk]
+    assert command(capsys=capsys) == ({"renewed": 0, "remaining": 0}, 0)
+    assert found(old, actor=agent) == [hanako.pk]
+    assert command("--corrected", "2", capsys=capsys) == ({"renewed": 1, "remaining": 0}, 0)
+    assert found(old, actor=agent) == []
+    for identifier in ("new@example.jp", "03-5550-1234"):
+        assert found(identifier, actor=agent) == [hanako.pk]
+    with pytest.raises(CommandError):
+        command("--corrected", "-1", capsys=capsys)
 
 
 def test_an_interrupted_renewal_finds_everybody_and_goes_on(agent, monkeypatch):

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, connections, transaction
+from django.utils import timezone
 
 from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
+from access_control.services import leave
 from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.errors import CeilingReached
@@ -22,6 +24,7 @@ from access_control.vault.ring import keys_for
 from members import importing
 from members.events import Event
 from members.intake import Rejected, parse_transaction
+from members.lines import MayNoLonger
 from members.models import Member, Transaction, fiscal_year
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
@@ -477,6 +480,22 @@ def test_when_the_vaults_ceiling_is_reached_what_went_in_stays(run, buyer, monke
     with pytest.raises(CommandError) as stopped:
         run(*rows(3))
     assert (stopped.value.returncode, Transaction.objects.count()) == (1, 2)
+
+
+def test_whoever_leaves_while_orders_are_imported_imports_no_more(buyer, supervisor, monkeypatch, tmp_path):
+    """Before each chunk it is asked whether the account still may; the chunks before stay."""
+    monkeypatch.setattr(importing, "CHUNK", 2)
+    lines = [(number, json.dumps(row).encode()) for number, row in enumerate(rows(5), 1)]
+    rejects = importing.Rejects(tmp_path / "rejects")
+    with pytest.raises(MayNoLonger) as ended:
+        importing.import_transactions(
+            lines,
+            actor=supervisor,
+            rejects=rejects,
+            progress=lambda _rows: leave(supervisor.person, on=timezone.localdate(), actor=None),
+        )
+    rejects.close()
+    assert (ended.value.last_line, Transaction.objects.count()) == (2, 2)
 
 
 @pytest.mark.parametrize("role", ["agent", "auditor", "administrator", "records"])
