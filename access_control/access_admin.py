@@ -16,11 +16,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from access_control import access_services, policies, services, sign_in
 from access_control.access_models import AccessRequest
-from access_control.access_services import AGREES, ASKS, LinkEnded, OwnRequest
+from access_control.access_services import ASKS, LinkEnded, OwnRequest
 from access_control.accounts import actor_of
 from access_control.forms import PlainTextForm
 from access_control.models import Person, Staff
-from access_control.roles import Role
+from access_control.roles import AGREES, Role
 
 _NO_ROLE = [("", "—")]
 
@@ -155,6 +155,8 @@ def _try(form: forms.BaseForm, act: Any) -> Any:
         form.add_error(None, refusal if known else ValidationError(refusal.messages))
     except services.AlreadyLeft:
         form.add_error(None, _("This person has left, or the account has ended."))
+    except services.TooFewStay as refusal:
+        form.add_error(None, str(refusal))
     return None
 
 
@@ -207,6 +209,8 @@ def _decide(request: HttpRequest, wanted: AccessRequest) -> HttpResponse | str:
         return str(_("This request was decided already, its time is over, or whoever asked has left or moved."))
     except services.AlreadyLeft:
         return str(_("This person has left meanwhile."))
+    except services.TooFewStay as refusal:
+        return str(refusal)
     except ValidationError as error:
         return " ".join(error.messages)
     if not given.token:

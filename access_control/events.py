@@ -17,6 +17,7 @@ class Event(models.TextChoices):
     SIGN_IN_LOCKED = "account:locked", _("sign-in locked")
     SIGN_IN_UNLOCKED = "account:unlocked", _("sign-in unlocked")
     ACCESS_ASKED = "access:asked", _("access asked for")
+    SET_UP_AGAIN = "access:set_up_again", _("first accounts made again")
     ACCESS_REFUSED = "access:refused", _("access refused")
     LINK_MADE = "account:link_made", _("one-time link made")
     LINK_USED = "account:link_used", _("password set by one-time link")

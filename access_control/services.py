@@ -2,11 +2,13 @@
 
 import datetime
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -23,10 +25,25 @@ if TYPE_CHECKING:
     from access_control.access_models import AccessRequest
 
 APPROVAL_LASTS = datetime.timedelta(days=7)
+# Raised by the trigger ``access_stays_with_two``.
+_TOO_FEW_STAY = "CA019"
 
 
 class AlreadyLeft(Exception):
     """The person has left the company already."""
+
+
+class TooFewStay(Exception):
+    """Without this person nobody could be given access any more. ``str()`` says what to do first."""
+
+    def __str__(self) -> str:
+        return str(
+            _(
+                "Without this person no two people could ask for and agree to access. Nothing was changed. First let"
+                " another person be given the role, and set their password; then end this one's access. If that cannot"
+                " wait, whoever runs the host ends it at once (end_access)."
+            )
+        )
 
 
 class NotApprovable(Exception):
@@ -117,10 +134,11 @@ def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = 
 def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str = Reason.LEFT) -> Person:
     """The person has left: sessions, grants and approvals of their account are void from now (P8.B2).
 
-    Waits for openings under way. When it returns, the account opens nothing any more. Raises AlreadyLeft; StillUnderWay
-    when one has not ended in time: the departure is on record all the same, and nothing new is opened.
+    Waits for openings under way. When it returns, the account opens nothing any more. Raises AlreadyLeft; TooFewStay,
+    unless the system ends it; StillUnderWay when an opening has not ended in time: the departure is on record all the
+    same, and nothing new is opened.
     """
-    with acting(actor, reason=reason) as act:
+    with _two_stay(), acting(actor, reason=reason) as act:
         person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
@@ -144,12 +162,12 @@ def move(
 ) -> Person:
     """The person does other work: what they were granted before is void from now (P8.B2).
 
-    Waits as :func:`leave` does. Raises AlreadyLeft, StillUnderWay, and SecondPersonNeeded when a person alone would
-    give an access class or a role.
+    Waits as :func:`leave` does. Raises AlreadyLeft, TooFewStay, StillUnderWay, and SecondPersonNeeded when a person
+    alone would give an access class or a role.
     """
     if access_class or role:
         _require_agreement(actor, agreed)
-    with acting(actor, reason=reason) as act:
+    with _two_stay(), acting(actor, reason=reason) as act:
         person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
@@ -160,6 +178,17 @@ def move(
         transaction.on_commit(lambda: locks.wait_for_openings(accounts))
         act.record(Event.PERSON_MOVED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
+
+
+@contextmanager
+def _two_stay() -> Iterator[None]:
+    """Says in words what PostgreSQL refuses: that too few would be left who can give access."""
+    try:
+        yield
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", "") != _TOO_FEW_STAY:
+            raise
+        raise TooFewStay from error
 
 
 def _to_end(person: Person) -> tuple[Person, list[Staff]]:
