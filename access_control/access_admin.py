@@ -141,9 +141,25 @@ def unlock_view(request: HttpRequest, account_id: uuid.UUID) -> HttpResponse:
     """Let the owner of an account try again at once."""
     account = get_object_or_404(Staff, pk=account_id)
     if request.method == "POST":
-        sign_in.unlock(account, actor=actor_of(request))
-        messages.success(request, _("Sign-in to this account is open again."))
+        try:
+            sign_in.unlock(account, actor=actor_of(request))
+        except sign_in.UnlockedTooOften as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, _("Sign-in to this account is open again."))
     return HttpResponseRedirect(reverse("admin:access_control_staff_change", args=[account.pk]))
+
+
+def unlock_address_view(request: HttpRequest) -> HttpResponse:
+    """Let whoever is behind an address try again at once. The address is posted, so that no log of addresses has it."""
+    if request.method == "POST":
+        try:
+            sign_in.unlock_address(request.POST.get("address", ""), actor=actor_of(request))
+        except sign_in.UnlockedTooOften as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, _("Sign-in from this address is open."))
+    return HttpResponseRedirect(reverse("admin:access_control_staff_changelist"))
 
 
 def _try(form: forms.BaseForm, act: Any) -> Any:

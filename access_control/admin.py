@@ -20,6 +20,7 @@ from access_control.locks import StillUnderWay
 from access_control.models import AccessRequest, Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
 from access_control.references import beginning
+from access_control.roles import AGREES
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -161,8 +162,14 @@ class StaffAdmin(ReadOnlyAdmin):
         return [
             path("<uuid:account_id>/link/", wrap(access_admin.link_view), name="access_control_staff_link"),
             path("<uuid:account_id>/unlock/", wrap(access_admin.unlock_view), name="access_control_staff_unlock"),
+            path("unlock-address/", wrap(access_admin.unlock_address_view), name="access_control_staff_unlock_address"),
             *super().get_urls(),
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list, above it the addresses that are locked, for whoever may open them."""
+        addresses = sign_in.locked_addresses() if policies.can(request.user, AGREES) else {}
+        return super().changelist_view(request, {"locked_addresses": addresses, **(extra_context or {})})
 
     @admin.display(description=_("sign-in locked until"))
     def locked(self, account: Staff) -> str:

@@ -108,6 +108,19 @@ def check_policy(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_proxies(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Behind a proxy each caller has an address of their own: else twenty wrong passwords lock everybody out."""
+    if settings.SECURE_PROXY_SSL_HEADER and not settings.TRUSTED_PROXIES:
+        return [
+            Error(
+                "BEHIND_TLS_PROXY is set and TRUSTED_PROXIES is not: every caller would have the proxy's address.",
+                hint="Name the proxy's address in TRUSTED_PROXIES; see .env.example.",
+                id="access_control.E007",
+            )
+        ]
+    return []
+
+
 def check_restored(app_configs: Any = None, databases: Any = None, **_: Any) -> list[CheckMessage]:
     """No database was restored from a backup, or two persons have accepted it. Asked when databases are named.
 
@@ -129,4 +142,5 @@ def register_all() -> None:
     register(check_privileges, Tags.security)
     register(check_database, Tags.security, deploy=True)
     register(check_policy, Tags.security, deploy=True)
+    register(check_proxies, Tags.security, deploy=True)
     register(check_restored, Tags.database)

@@ -15,6 +15,8 @@ class Event(models.TextChoices):
     SIGNED_IN = "account:signed_in", _("signed in")
     SIGN_IN_FAILED = "account:sign_in_failed", _("sign-in failed")
     SIGN_IN_LOCKED = "account:locked", _("sign-in locked")
+    ADDRESS_LOCKED = "address:locked", _("sign-in from an address locked")
+    ADDRESS_UNLOCKED = "address:unlocked", _("sign-in from an address unlocked")
     SIGN_IN_UNLOCKED = "account:unlocked", _("sign-in unlocked")
     ACCESS_ASKED = "access:asked", _("access asked for")
     SET_UP_AGAIN = "access:set_up_again", _("first accounts made again")
