@@ -82,6 +82,11 @@ CONSOLE_DB_ROLE = env.str("CONSOLE_DB_ROLE", default="app")
 if CONSOLE_DB_ROLE not in embedded.ROLES:
     raise ImproperlyConfigured(f"CONSOLE_DB_ROLE must be one of {', '.join(embedded.ROLES)}.")
 EMBEDDED_DATABASE = not env.str("DATABASE_URL", default="")
+if DEMO and not EMBEDDED_DATABASE:
+    raise ImproperlyConfigured(
+        "DEMO=1 destroys before its day what falls due later, so it runs on the embedded server alone. Unset DEMO, or"
+        " DATABASE_URL."
+    )
 
 
 def database_url(variable: str, database: str, role: str) -> str:

@@ -44,6 +44,8 @@ def test_production_settings_are_the_safe_ones():
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"DEBUG": "maybe"}, "DEBUG"),
         ({"DEMO": "1"}, "DEMO=1"),
+        # A demo destroys before its day: not on a database that is there to stay.
+        ({"DEMO": "1", "DEBUG": "1"}, "DATABASE_URL"),
         ({"SESSION_IDLE_MINUTES": "0"}, "SESSION_IDLE_MINUTES"),
         ({"SESSION_IDLE_MINUTES": "soon"}, "SESSION_IDLE_MINUTES"),
         ({"CONSOLE_DB_ROLE": "root"}, "CONSOLE_DB_ROLE"),
