@@ -155,8 +155,8 @@ def _ask(kind: AccessRequest.Kind, person: Person, *, actor: Staff, **wanted: st
 def agree(request: AccessRequest, *, actor: Staff) -> Given:
     """Another person agrees: it is done, and where an account needs a password its link is made.
 
-    Raises OwnRequest, NotApprovable, AlreadyLeft, PermissionDenied, and ValidationError when what was asked for cannot
-    be done any more (the username was given away meanwhile).
+    Raises OwnRequest, NotApprovable, AlreadyLeft, TooFewStay, StillUnderWay, PermissionDenied, and ValidationError when
+    what was asked for cannot be done any more (the username was given away meanwhile).
     """
     kind = AccessRequest.Kind(request.kind)
     reason = REASONS[kind]
@@ -191,8 +191,9 @@ def refuse(request: AccessRequest, *, actor: Staff) -> None:
 def _lock_persons(request: AccessRequest, actor: Staff) -> None:
     """Lock both persons and their accounts, in one order: two requests about each other's officers cannot block."""
     concerned = [request.person, actor.person_id]
-    locks.change(Person.objects.filter(pk__in=concerned))
-    locks.change(Staff.objects.filter(person__in=concerned))
+    with locks.bounded(services.BUSY):
+        locks.change(Person.objects.filter(pk__in=concerned))
+        locks.change(Staff.objects.filter(person__in=concerned))
 
 
 def _carry_out(kind: AccessRequest.Kind, request: AccessRequest, act: Act) -> Given:

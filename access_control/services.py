@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from access_control.access_models import AccessRequest
 
 APPROVAL_LASTS = datetime.timedelta(days=7)
+BUSY = _("Somebody else is changing this person or account. Nothing was changed; try again.")
 # Raised by the trigger ``access_stays_with_two``.
 _TOO_FEW_STAY = "CA019"
 
@@ -193,7 +194,7 @@ def _two_stay() -> Iterator[None]:
 
 def _to_end(person: Person) -> tuple[Person, list[Staff]]:
     """Person and account, locked for a change that ends access."""
-    with locks.bounded(_("Somebody else is changing this person or account. Nothing was changed; try again.")):
+    with locks.bounded(BUSY):
         person = locks.change_one(Person, person.pk)
         return person, locks.change(Staff.objects.filter(person=person))
 

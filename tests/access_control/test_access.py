@@ -306,7 +306,7 @@ def test_access_is_taken_away_alone_as_long_as_two_stay_who_can_give_it(administ
         lambda: move(officer.person, access_class="", actor=administrator),
         lambda: move(administrator.person, access_class="", actor=administrator),
     ):
-        with pytest.raises(services.TooFewStay, match="another person"):
+        with pytest.raises(services.TooFewStay, match="end_access"):
             act()
     for account in (administrator, officer):
         account = Staff.objects.select_related("person").get(pk=account.pk)
