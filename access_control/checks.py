@@ -121,6 +121,24 @@ def check_proxies(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     return []
 
 
+def check_senders(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Notices name who really writes: members would call a window, and answer an address, that nobody has."""
+    made_up = {
+        "NOTICE_SENDERS": settings.NOTICE_SENDERS_MADE_UP,
+        # No mail address can end so (RFC 2606).
+        "DEFAULT_FROM_EMAIL": settings.DEFAULT_FROM_EMAIL.rstrip("> ").endswith(".example"),
+    }
+    return [
+        Error(
+            f"{name} is not set: notices would go to members from somebody made up.",
+            hint="See .env.example.",
+            id="access_control.E008",
+        )
+        for name, is_so in made_up.items()
+        if is_so
+    ]
+
+
 def check_restored(app_configs: Any = None, databases: Any = None, **_: Any) -> list[CheckMessage]:
     """No database was restored from a backup, or two persons have accepted it. Asked when databases are named.
 
@@ -143,4 +161,5 @@ def register_all() -> None:
     register(check_database, Tags.security, deploy=True)
     register(check_policy, Tags.security, deploy=True)
     register(check_proxies, Tags.security, deploy=True)
+    register(check_senders, deploy=True)
     register(check_restored, Tags.database)
