@@ -87,9 +87,9 @@ def hire_view(request: HttpRequest) -> HttpResponse:
             asked = _try(form, lambda: access_services.ask_hire(**wanted, actor=actor))
         else:
             person = {name: wanted[name] for name in HireForm.Meta.fields}
-            services.hire(**person, actor=actor)
-            messages.success(request, _("The person is entered, without access to personal data."))
-            return HttpResponseRedirect(reverse("admin:access_control_person_changelist"))
+            if _try(form, lambda: services.hire(**person, actor=actor)):
+                messages.success(request, _("The person is entered, without access to personal data."))
+                return HttpResponseRedirect(reverse("admin:access_control_person_changelist"))
     return _asking(request, form, asked, title=_("Enter a person"), back="admin:access_control_person_changelist")
 
 

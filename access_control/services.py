@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -74,15 +74,15 @@ def hire(
 ) -> Person:
     """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account.
 
-    Raises SecondPersonNeeded when a person alone would give an access class, and ValidationError when number or name
-    holds a strange character.
+    Raises SecondPersonNeeded when a person alone would give an access class, and ValidationError when somebody has the
+    number already, or number or name holds a strange character.
     """
     if access_class:
         _require_agreement(actor, agreed)
     for text in (employee_number, display_name):
         refuse_strange_characters(text)
     with acting(actor, reason=reason) as act:
-        person = Person.objects.create(
+        person = Person(
             **({"id": agreed.person} if agreed else {}),
             employee_number=employee_number,
             display_name=display_name,
@@ -90,6 +90,7 @@ def hire(
             access_class=access_class,
             joined_on=joined_on,
         )
+        _add(person)
         act.record(Event.PERSON_HIRED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
 
@@ -115,11 +116,22 @@ def open_account(
     if password is not None:
         validate_password(password, staff)
     staff.set_password(password)
-    staff.full_clean()
     with acting(actor, reason=reason) as act:
-        staff.save(force_insert=True)
+        _add(staff)
         act.record(Event.ACCOUNT_OPENED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return staff
+
+
+def _add(row: Person | Staff) -> None:
+    """The row is there. Raises ValidationError when it may not be, also when another one was faster."""
+    row.full_clean()
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        # Whoever was faster is there now, and found in words.
+        row.full_clean()
+        raise
 
 
 def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = Reason.OWN_ACCOUNT) -> Staff:

@@ -415,6 +415,51 @@ def test_ending_the_access_of_nobody_is_refused(number, status):
     assert refusal.value.returncode == status
 
 
+def test_two_requests_for_one_employee_number_the_second_is_answered_in_a_sentence(client, administrator, officer):
+    """Both may be asked for; of the two one is done, and the page of the other says why not."""
+    first_asked, second_asked = ask(administrator), ask(administrator, username="another", display_name="新人 二郎")
+    agree(first_asked, actor=officer)
+    client.force_login(officer)
+    page = client.post(page_of(second_asked), {"decision": "agree", "shown": second_asked.digest().hex()})
+    assert page.status_code == 200
+    assert page.context["refusal"]
+    assert not Staff.objects.filter(username="another").exists()
+    assert Approval.objects.get(pk=second_asked.approval_id).approved_at is None
+
+
+def test_two_persons_agree_at_once_to_two_requests_for_one_employee_number(committed):
+    """The slower of the two learns in words that the number is given."""
+    administrator = factories.staff("administrator")
+    officers = [factories.staff("officer"), factories.staff("officer")]
+    asked = [ask(administrator, username=name) for name in ("one", "two")]
+    together, outcomes = threading.Barrier(2), []
+
+    def agreeing(request, officer):
+        together.wait()
+        try:
+            agree(request, actor=officer)
+            outcomes.append("done")
+        except ValidationError:
+            outcomes.append("refused")
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=agreeing, args=pair) for pair in zip(asked, officers, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["done", "refused"]
+
+
+def test_the_first_two_do_not_have_the_number_of_somebody_who_is_there():
+    person = factories.person()
+    with pytest.raises(CommandError) as refusal:
+        first(officer=[person.employee_number, "x", "jp", "officer1"])
+    assert refusal.value.returncode == 2
+    assert not Staff.objects.exists()
+
+
 # Pages
 
 
