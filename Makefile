@@ -38,6 +38,8 @@ lint: $(INSTALLED)
 	DEBUG=0 DEMO=0 SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 	ALLOWED_HOSTS=console.example.jp \
 	DATABASE_URL=postgres://console_app@localhost/console VAULT_DATABASE_URL=postgres://console_app@localhost/vault \
+	DEFAULT_FROM_EMAIL=privacy@console.example.jp NOTICE_SENDERS="$$($(PYTHON) -c 'import json; sender = dict(\
+	site="-", window="-", telephone="-", mail="a@b.jp"); print(json.dumps(dict(jp=sender, kr=sender, sg=sender)))')" \
 	$(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) -m config.messages
 

@@ -16,11 +16,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from access_control import access_services, policies, services, sign_in
 from access_control.access_models import AccessRequest
-from access_control.access_services import AGREES, ASKS, LinkEnded, OwnRequest
+from access_control.access_services import ASKS, LinkEnded, OwnRequest
 from access_control.accounts import actor_of
 from access_control.forms import PlainTextForm
 from access_control.models import Person, Staff
-from access_control.roles import Role
+from access_control.roles import AGREES, Role
 
 _NO_ROLE = [("", "—")]
 
@@ -87,9 +87,9 @@ def hire_view(request: HttpRequest) -> HttpResponse:
             asked = _try(form, lambda: access_services.ask_hire(**wanted, actor=actor))
         else:
             person = {name: wanted[name] for name in HireForm.Meta.fields}
-            services.hire(**person, actor=actor)
-            messages.success(request, _("The person is entered, without access to personal data."))
-            return HttpResponseRedirect(reverse("admin:access_control_person_changelist"))
+            if _try(form, lambda: services.hire(**person, actor=actor)):
+                messages.success(request, _("The person is entered, without access to personal data."))
+                return HttpResponseRedirect(reverse("admin:access_control_person_changelist"))
     return _asking(request, form, asked, title=_("Enter a person"), back="admin:access_control_person_changelist")
 
 
@@ -141,9 +141,25 @@ def unlock_view(request: HttpRequest, account_id: uuid.UUID) -> HttpResponse:
     """Let the owner of an account try again at once."""
     account = get_object_or_404(Staff, pk=account_id)
     if request.method == "POST":
-        sign_in.unlock(account, actor=actor_of(request))
-        messages.success(request, _("Sign-in to this account is open again."))
+        try:
+            sign_in.unlock(account, actor=actor_of(request))
+        except sign_in.UnlockedTooOften as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, _("Sign-in to this account is open again."))
     return HttpResponseRedirect(reverse("admin:access_control_staff_change", args=[account.pk]))
+
+
+def unlock_address_view(request: HttpRequest) -> HttpResponse:
+    """Let whoever is behind an address try again at once. The address is posted, so that no log of addresses has it."""
+    if request.method == "POST":
+        try:
+            sign_in.unlock_address(request.POST.get("address", ""), actor=actor_of(request))
+        except sign_in.UnlockedTooOften as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, _("Sign-in from this address is open."))
+    return HttpResponseRedirect(reverse("admin:access_control_staff_changelist"))
 
 
 def _try(form: forms.BaseForm, act: Any) -> Any:
@@ -155,6 +171,8 @@ def _try(form: forms.BaseForm, act: Any) -> Any:
         form.add_error(None, refusal if known else ValidationError(refusal.messages))
     except services.AlreadyLeft:
         form.add_error(None, _("This person has left, or the account has ended."))
+    except services.TooFewStay as refusal:
+        form.add_error(None, str(refusal))
     return None
 
 
@@ -207,6 +225,8 @@ def _decide(request: HttpRequest, wanted: AccessRequest) -> HttpResponse | str:
         return str(_("This request was decided already, its time is over, or whoever asked has left or moved."))
     except services.AlreadyLeft:
         return str(_("This person has left meanwhile."))
+    except services.TooFewStay as refusal:
+        return str(refusal)
     except ValidationError as error:
         return " ".join(error.messages)
     if not given.token:

@@ -3,6 +3,9 @@
 One person asks, another agrees (``Approval``), and only then does anything exist. PostgreSQL keeps it: a person with an
 access class, an account, a role and a link are refused (CA016) unless, in the same transaction, an approval of exactly
 that was used. Only setting up, which acts as the system, is free of it. A password is set by its account alone (CA017).
+
+Access is taken away by one person, but never from so many that nobody could be given any again: two accounts that can
+sign in and agree to requests stay, one of which can ask (CA019). Only the host, as the system, ends those too.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.ids import new_id
 from access_control.privileges import ADDS, Writes
-from access_control.roles import Role
+from access_control.roles import AGREEING_ROLES, ASKING_ROLES, Role
 
 TWO_PERSONS = """
 -- Whether an approval of exactly this was used in this transaction; NULL asks nothing of that column.
@@ -76,6 +79,54 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER password_is_ones_own BEFORE UPDATE ON access_control_staff
   FOR EACH ROW WHEN (NEW.password IS DISTINCT FROM OLD.password) EXECUTE FUNCTION password_is_ones_own();
+"""
+
+# Persons change before their accounts; this lock comes after both, so whoever waits here holds nothing others wait for.
+LOCK_KEPT = 1704
+TWO_STAY = f"""
+-- Whether access can still be asked for and agreed to. ``soon``: an account counts whose open link sets its password.
+CREATE OR REPLACE FUNCTION access_can_be_given(soon boolean) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT count(*) >= 2 AND bool_or(s.role = ANY ('{{{",".join(ASKING_ROLES)}}}'))
+    FROM public.access_control_staff s JOIN public.access_control_person p ON p.id = s.person_id
+   WHERE s.is_active AND p.left_on IS NULL AND p.access_class <> '' AND s.role = ANY ('{{{",".join(AGREEING_ROLES)}}}')
+     AND (s.password NOT LIKE '!%' OR soon AND EXISTS (
+       SELECT FROM public.access_control_signinlink l
+        WHERE l.account_id = s.id AND l.ended_at IS NULL AND l.expires_at > now() AND l.staff_epoch = s.epoch))
+$$;
+
+CREATE OR REPLACE FUNCTION access_stays_with_two() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  agreed boolean;
+BEGIN
+  IF current_setting('console.actor', true) = 'system' THEN
+    RETURN NULL;
+  END IF;
+  IF TG_TABLE_NAME = 'access_control_person' THEN
+    agreed := EXISTS (SELECT FROM public.access_control_staff s WHERE s.person_id = OLD.id AND s.is_active
+                         AND s.role = ANY ('{{{",".join(AGREEING_ROLES)}}}'));
+  ELSE
+    agreed := OLD.role = ANY ('{{{",".join(AGREEING_ROLES)}}}') AND EXISTS (
+      SELECT FROM public.access_control_person p WHERE p.id = OLD.person_id
+                         AND p.left_on IS NULL AND p.access_class <> '');
+  END IF;
+  -- One departure at a time: the count sees every one that was committed before.
+  IF agreed THEN
+    PERFORM pg_advisory_xact_lock({LOCK_KEPT});
+    IF NOT public.access_can_be_given(false) THEN
+      RAISE EXCEPTION 'two persons stay who can agree to access, one of whom can ask' USING ERRCODE = 'CA019';
+    END IF;
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER access_stays_with_two AFTER UPDATE ON access_control_person
+  FOR EACH ROW WHEN (OLD.left_on IS NULL AND OLD.access_class <> ''
+    AND (NEW.left_on IS NOT NULL OR NEW.access_class = ''))
+  EXECUTE FUNCTION access_stays_with_two();
+CREATE OR REPLACE TRIGGER access_stays_with_two AFTER UPDATE ON access_control_staff
+  FOR EACH ROW WHEN (OLD.is_active AND (NOT NEW.is_active OR NEW.role <> OLD.role))
+  EXECUTE FUNCTION access_stays_with_two();
 """
 
 LINKS = """
@@ -154,7 +205,7 @@ class AccessRequest(models.Model):
     append_only = True
     privileges: ClassVar = {"app": ADDS}
     untracked = "Rows are only ever added."
-    database_rules = (TWO_PERSONS,)
+    database_rules = (TWO_PERSONS, TWO_STAY)
     objects = AccessRequestQuerySet.as_manager()
 
     class Meta:

@@ -13,18 +13,19 @@ from collections.abc import Sequence
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from access_control import locks, policies, services, sign_in
-from access_control.access_models import AccessRequest, SignInLink
+from access_control.access_models import LOCK_KEPT, AccessRequest, SignInLink
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ids import new_id
 from access_control.ledger import Act, acting
 from access_control.models import Approval, Entity, Person, Staff
-from access_control.roles import Role
+from access_control.roles import AGREES, Role
 
 APPROVAL_KIND = "access"
 LINK_LASTS = datetime.timedelta(hours=24)
@@ -35,7 +36,6 @@ ASKS = {
     AccessRequest.Kind.MOVE: "access_control.change_person",
     AccessRequest.Kind.LINK: "access_control.change_staff",
 }
-AGREES = "access_control.approve_accessrequest"
 REASONS = {
     AccessRequest.Kind.HIRE: Reason.HIRED,
     AccessRequest.Kind.ACCOUNT: Reason.HIRED,
@@ -48,7 +48,7 @@ _FIRST_CLASS = {Role.ADMINISTRATOR: Person.AccessClass.NEEDED, Role.OFFICER: Per
 
 
 class NotFirst(Exception):
-    """There are accounts already: whoever has one asks, and another person agrees."""
+    """Two people can ask for access and agree to it, now or by an open link: whoever needs some asks them."""
 
 
 class OwnRequest(Exception):
@@ -155,8 +155,8 @@ def _ask(kind: AccessRequest.Kind, person: Person, *, actor: Staff, **wanted: st
 def agree(request: AccessRequest, *, actor: Staff) -> Given:
     """Another person agrees: it is done, and where an account needs a password its link is made.
 
-    Raises OwnRequest, NotApprovable, AlreadyLeft, PermissionDenied, and ValidationError when what was asked for cannot
-    be done any more (the username was given away meanwhile).
+    Raises OwnRequest, NotApprovable, AlreadyLeft, TooFewStay, StillUnderWay, PermissionDenied, and ValidationError when
+    what was asked for cannot be done any more (the username was given away meanwhile).
     """
     kind = AccessRequest.Kind(request.kind)
     reason = REASONS[kind]
@@ -191,8 +191,9 @@ def refuse(request: AccessRequest, *, actor: Staff) -> None:
 def _lock_persons(request: AccessRequest, actor: Staff) -> None:
     """Lock both persons and their accounts, in one order: two requests about each other's officers cannot block."""
     concerned = [request.person, actor.person_id]
-    locks.change(Person.objects.filter(pk__in=concerned))
-    locks.change(Staff.objects.filter(person__in=concerned))
+    with locks.bounded(services.BUSY):
+        locks.change(Person.objects.filter(pk__in=concerned))
+        locks.change(Staff.objects.filter(person__in=concerned))
 
 
 def _carry_out(kind: AccessRequest.Kind, request: AccessRequest, act: Act) -> Given:
@@ -238,10 +239,15 @@ class FirstPerson:
 
 
 def set_up_first_accounts(people: Sequence[FirstPerson], *, joined_on: datetime.date) -> list[Given]:
-    """The first persons with accounts and links: after them nobody gives access alone. Raises NotFirst."""
+    """The first persons with accounts and links: after them nobody gives access alone.
+
+    They are also the way back in, on record as such, when no two accounts can ask and agree any more. Raises NotFirst.
+    """
     with acting(None, reason=Reason.SET_UP) as act:
-        if Staff.objects.exists():
+        if _access_can_be_given():
             raise NotFirst
+        if Staff.objects.exists():
+            act.record(Event.SET_UP_AGAIN, count=len(people))
         given = []
         for new in people:
             person = services.hire(
@@ -258,6 +264,14 @@ def set_up_first_accounts(people: Sequence[FirstPerson], *, joined_on: datetime.
             )
             given.append(Given(account, make_link(account, act=act)))
         return given
+
+
+def _access_can_be_given() -> bool:
+    """Whether two accounts can ask and agree, or will by an open link; nobody changes that in this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEPT])
+        cursor.execute("SELECT access_can_be_given(true)")
+        return bool(cursor.fetchone()[0])
 
 
 def make_link(account: Staff, *, act: Act) -> str:

@@ -26,14 +26,14 @@ class StaffBackend(AxesStandaloneBackend, BaseBackend):
     ) -> Staff | None:
         """The account, or None. Unknown names cost as long as wrong passwords, and are locked like accounts.
 
-        Raises PermissionDenied while account or address is locked, whatever the password.
+        Raises Locked while account or address is locked, whatever the password.
         """
         if username is None or password is None:
             return None
         this = sign_in.claim_try(username)
         if this.locked_until is not None:
             sign_in.mark_locked(request, this.locked_until)
-            raise PermissionDenied
+            raise sign_in.Locked(this.locked_until)
         staff = Staff.objects.select_related("person").filter(username=username).first()
         if staff is None:
             make_password(password)
@@ -42,7 +42,7 @@ class StaffBackend(AxesStandaloneBackend, BaseBackend):
         if not (staff.check_password(password) and staff.is_active and staff.person.left_on is None):
             sign_in.failed(request, this, staff)
             return None
-        sign_in.forgive(this.name)
+        sign_in.forgive(this.name, here=sign_in.client_address())
         with acting(staff, reason=Reason.SIGNED_IN) as act:
             act.record(Event.SIGNED_IN, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
         return staff
@@ -51,6 +51,21 @@ class StaffBackend(AxesStandaloneBackend, BaseBackend):
         """The account of a session, with its person, read anew for every request."""
         staff = Staff.objects.select_related("person", "person__entity").filter(pk=user_id).first()
         return staff if staff and staff.is_active and staff.person.left_on is None else None
+
+
+def knows_password(staff: Staff, password: str) -> bool:
+    """Whether it is the password of an account that is signed in; a wrong one counts as it does at sign-in.
+
+    So an open session tells nobody whether a guess is right. Raises Locked.
+    """
+    this = sign_in.claim_try(staff.username)
+    if this.locked_until is not None:
+        raise sign_in.Locked(this.locked_until)
+    if not staff.check_password(password):
+        sign_in.failed(None, this, staff)
+        return False
+    sign_in.forgive(this.name, here=sign_in.client_address())
+    return True
 
 
 def actor_of(request: HttpRequest) -> Staff:

@@ -1,6 +1,5 @@
 """Hands for people, accounts and the ledger."""
 
-import contextlib
 from typing import Any
 
 from django.contrib import admin, messages
@@ -21,6 +20,7 @@ from access_control.locks import StillUnderWay
 from access_control.models import AccessRequest, Entity, LedgerEvent, Person, Staff
 from access_control.paging import CappedPaginator
 from access_control.references import beginning
+from access_control.roles import AGREES
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -119,16 +119,27 @@ class PersonAdmin(ReadOnlyAdmin):
         if not request.POST.get("confirmed"):
             context = {**self.admin_site.each_context(request), "title": _("End all access"), "people": people}
             return TemplateResponse(request, "admin/access_control/person/left_today.html", context)
-        for person in people:
-            # Whoever a colleague has ended meanwhile has left already.
-            with contextlib.suppress(services.AlreadyLeft):
-                try:
-                    services.leave(person, on=timezone.localdate(), actor=actor_of(request))
-                except StillUnderWay as stuck:
-                    messages.warning(request, f"{person.display_name}: {stuck}")
-        said = ngettext("%(n)d person's access has ended.", "%(n)d people's access has ended.", len(people))
-        messages.success(request, said % {"n": len(people)})
+        ended = sum(self._left_today(request, person) for person in people)
+        if ended:
+            said = ngettext("%(n)d person's access has ended.", "%(n)d people's access has ended.", ended)
+            messages.success(request, said % {"n": ended})
         return None
+
+    @staticmethod
+    def _left_today(request: HttpRequest, person: Person) -> bool:
+        """Whether this click has ended the person's access; if not, or not quite, the page says why."""
+        try:
+            services.leave(person, on=timezone.localdate(), actor=actor_of(request))
+        except services.AlreadyLeft:
+            # A colleague was faster.
+            return False
+        except services.TooFewStay as refusal:
+            messages.error(request, f"{person.display_name}: {refusal}")
+            return False
+        except StillUnderWay as stuck:
+            messages.warning(request, f"{person.display_name}: {stuck}")
+            return stuck.done
+        return True
 
 
 @admin.register(Staff)
@@ -151,8 +162,14 @@ class StaffAdmin(ReadOnlyAdmin):
         return [
             path("<uuid:account_id>/link/", wrap(access_admin.link_view), name="access_control_staff_link"),
             path("<uuid:account_id>/unlock/", wrap(access_admin.unlock_view), name="access_control_staff_unlock"),
+            path("unlock-address/", wrap(access_admin.unlock_address_view), name="access_control_staff_unlock_address"),
             *super().get_urls(),
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list, above it the addresses that are locked, for whoever may open them."""
+        addresses = sign_in.locked_addresses() if policies.can(request.user, AGREES) else {}
+        return super().changelist_view(request, {"locked_addresses": addresses, **(extra_context or {})})
 
     @admin.display(description=_("sign-in locked until"))
     def locked(self, account: Staff) -> str:

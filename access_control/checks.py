@@ -108,6 +108,37 @@ def check_policy(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_proxies(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Behind a proxy each caller has an address of their own: else twenty wrong passwords lock everybody out."""
+    if settings.SECURE_PROXY_SSL_HEADER and not settings.TRUSTED_PROXIES:
+        return [
+            Error(
+                "BEHIND_TLS_PROXY is set and TRUSTED_PROXIES is not: every caller would have the proxy's address.",
+                hint="Name the proxy's address in TRUSTED_PROXIES; see .env.example.",
+                id="access_control.E007",
+            )
+        ]
+    return []
+
+
+def check_senders(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Notices name who really writes: members would call a window, and answer an address, that nobody has."""
+    made_up = {
+        "NOTICE_SENDERS": settings.NOTICE_SENDERS_MADE_UP,
+        # No mail address can end so (RFC 2606).
+        "DEFAULT_FROM_EMAIL": settings.DEFAULT_FROM_EMAIL.rstrip("> ").endswith(".example"),
+    }
+    return [
+        Error(
+            f"{name} is not set: notices would go to members from somebody made up.",
+            hint="See .env.example.",
+            id="access_control.E008",
+        )
+        for name, is_so in made_up.items()
+        if is_so
+    ]
+
+
 def check_restored(app_configs: Any = None, databases: Any = None, **_: Any) -> list[CheckMessage]:
     """No database was restored from a backup, or two persons have accepted it. Asked when databases are named.
 
@@ -129,4 +160,6 @@ def register_all() -> None:
     register(check_privileges, Tags.security)
     register(check_database, Tags.security, deploy=True)
     register(check_policy, Tags.security, deploy=True)
+    register(check_proxies, Tags.security, deploy=True)
+    register(check_senders, deploy=True)
     register(check_restored, Tags.database)

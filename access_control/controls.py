@@ -168,18 +168,18 @@ def _other_entities(now: datetime.datetime) -> Measured:
     )
 
 
-def _sign_ins(event: Event) -> Callable[[datetime.datetime], Measured]:
-    """How often ``event`` happened in the last days, by account; "—" is a name that is no account's."""
+def _sign_ins(*events: Event) -> Callable[[datetime.datetime], Measured]:
+    """How often ``events`` happened in the last days, by account; "—" is an address, or a name that is no account's."""
 
     def measure(now: datetime.datetime) -> Measured:
         return tallied(
             """
             SELECT coalesce(s.username, '—'), count(*)
               FROM access_control_ledgerevent e LEFT JOIN access_control_staff s ON s.person_id = e.subject
-             WHERE e.event = %s AND e.at > %s
+             WHERE e.event = ANY (%s) AND e.at > %s
              GROUP BY 1 ORDER BY 2 DESC, 1
             """,
-            [event.value, now - SIGN_IN_WINDOW],
+            [[event.value for event in events], now - SIGN_IN_WINDOW],
         )
 
     return measure
@@ -215,7 +215,7 @@ CONTROLS = (
         "P8_A1",
         "sign_ins_locked",
         _("sign-ins locked in the last 30 days"),
-        _sign_ins(Event.SIGN_IN_LOCKED),
+        _sign_ins(Event.SIGN_IN_LOCKED, Event.ADDRESS_LOCKED),
         tally=True,
         why=_("After too many wrong passwords an account or an address is locked, and the ledger says so."),
         rows_are=_("accounts"),

@@ -54,10 +54,14 @@ class LockOrder(RuntimeError):
 
 
 class StillUnderWay(Exception):
-    """Something that began before has not ended within ``LONGEST_WAIT``. ``str()`` says what to do next."""
+    """Something that began before has not ended within ``LONGEST_WAIT``. ``str()`` says what to do next.
+
+    ``done``: what was asked for is committed all the same; else nothing was changed.
+    """
 
     def __init__(self, sentence: Any = None) -> None:
         super().__init__(sentence)
+        self.done = sentence is None
         self.sentence = sentence or _(
             "The access has ended and nothing new is opened under it, but a page that was asked for before has not been"
             " answered yet. Look at the ledger in a minute; if the page is stuck, restart the web server."

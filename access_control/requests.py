@@ -24,6 +24,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from access_control.addresses import client_address
 from access_control.ids import new_id
+from access_control.locks import StillUnderWay
 from access_control.restore import OF_THE_VAULT, Sign, look, look_briefly
 from access_control.vault import consoles
 from access_control.vault.errors import AnotherConsole, VaultError
@@ -99,10 +100,13 @@ class RequestMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """A vault that cannot be opened is said in words; which file or key is at fault goes to the log alone.
 
-        What is not found is our own page also with DEBUG: Django's would list every address of the console.
+        So is what somebody else holds: any page that changes something may meet it. What is not found is our own page
+        also with DEBUG: Django's would list every address of the console.
         """
         if isinstance(exception, Http404):
             return render(request, "404.html", status=404)
+        if isinstance(exception, StillUnderWay):
+            return render(request, "409.html", {"sentence": str(exception)}, status=409)
         if not isinstance(exception, VaultError):
             return None
         log.error("the vault refused: %s", type(exception).__name__, exc_info=exception)

@@ -58,7 +58,16 @@ _READS_THE_LEDGER = frozenset(
 )
 # Access is given by two persons. Administrators ask; another administrator agrees, so that work goes on in the privacy
 # officer's absence, or the officer, who answers for who sees personal data and can ask for none.
-_AGREES_TO_ACCESS = frozenset({"access_control.view_accessrequest", "access_control.approve_accessrequest"})
+AGREES = "access_control.approve_accessrequest"
+_AGREES_TO_ACCESS = frozenset({"access_control.view_accessrequest", AGREES})
+_ASKS_FOR_ACCESS = frozenset(
+    {
+        "access_control.add_person",
+        "access_control.change_person",
+        "access_control.add_staff",
+        "access_control.change_staff",
+    }
+)
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     Role.AGENT: _AGENT,
@@ -66,19 +75,14 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     Role.OFFICER: _READS_THE_LEDGER | _OVERSEES | _ANSWERS_FOR_DESTRUCTIONS | _AGREES_TO_ACCESS | {"members.view_case"},
     Role.AUDITOR: _READS_THE_LEDGER | _SEES_DESTRUCTIONS,
     Role.ADMINISTRATOR: _AGREES_TO_ACCESS
-    | frozenset(
-        {
-            "access_control.view_person",
-            "access_control.add_person",
-            "access_control.change_person",
-            "access_control.view_staff",
-            "access_control.add_staff",
-            "access_control.change_staff",
-            "access_control.view_entity",
-        }
-    ),
+    | _ASKS_FOR_ACCESS
+    | frozenset({"access_control.view_person", "access_control.view_staff", "access_control.view_entity"}),
     # What the law keeps, and nothing else: not even the members whose records they are.
     Role.RECORDS: frozenset({"members.view_transaction", "members.reveal_transaction"}),
 }
 
 NEEDS_GRANT = frozenset({"members.view_member", "members.reveal_member", "members.correct_member"})
+
+# Who can agree to requests for access, and who among them can ask too: PostgreSQL counts them before access ends.
+AGREEING_ROLES = sorted(str(role) for role, names in PERMISSIONS.items() if AGREES in names)
+ASKING_ROLES = sorted(str(role) for role, names in PERMISSIONS.items() if names >= _ASKS_FOR_ACCESS | {AGREES})

@@ -2,11 +2,13 @@
 
 import datetime
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -23,10 +25,26 @@ if TYPE_CHECKING:
     from access_control.access_models import AccessRequest
 
 APPROVAL_LASTS = datetime.timedelta(days=7)
+BUSY = _("Somebody else is changing this person or account. Nothing was changed; try again.")
+# Raised by the trigger ``access_stays_with_two``.
+_TOO_FEW_STAY = "CA019"
 
 
 class AlreadyLeft(Exception):
     """The person has left the company already."""
+
+
+class TooFewStay(Exception):
+    """Without this person nobody could be given access any more. ``str()`` says what to do first."""
+
+    def __str__(self) -> str:
+        return str(
+            _(
+                "Without this person no two people could ask for and agree to access. Nothing was changed. First let"
+                " another person be given the role, and set their password; then end this one's access. If that cannot"
+                " wait, whoever runs the host ends it at once (end_access)."
+            )
+        )
 
 
 class NotApprovable(Exception):
@@ -56,15 +74,15 @@ def hire(
 ) -> Person:
     """Enter an employee. An empty ``access_class`` means: no access to personal data, whatever the account.
 
-    Raises SecondPersonNeeded when a person alone would give an access class, and ValidationError when number or name
-    holds a strange character.
+    Raises SecondPersonNeeded when a person alone would give an access class, and ValidationError when somebody has the
+    number already, or number or name holds a strange character.
     """
     if access_class:
         _require_agreement(actor, agreed)
     for text in (employee_number, display_name):
         refuse_strange_characters(text)
     with acting(actor, reason=reason) as act:
-        person = Person.objects.create(
+        person = Person(
             **({"id": agreed.person} if agreed else {}),
             employee_number=employee_number,
             display_name=display_name,
@@ -72,6 +90,7 @@ def hire(
             access_class=access_class,
             joined_on=joined_on,
         )
+        _add(person)
         act.record(Event.PERSON_HIRED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return person
 
@@ -97,11 +116,22 @@ def open_account(
     if password is not None:
         validate_password(password, staff)
     staff.set_password(password)
-    staff.full_clean()
     with acting(actor, reason=reason) as act:
-        staff.save(force_insert=True)
+        _add(staff)
         act.record(Event.ACCOUNT_OPENED, subject=person.pk, subject_kind=SubjectKind.STAFF)
         return staff
+
+
+def _add(row: Person | Staff) -> None:
+    """The row is there. Raises ValidationError when it may not be, also when another one was faster."""
+    row.full_clean()
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        # Whoever was faster is there now, and found in words.
+        row.full_clean()
+        raise
 
 
 def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = Reason.OWN_ACCOUNT) -> Staff:
@@ -117,10 +147,11 @@ def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = 
 def leave(person: Person, *, on: datetime.date, actor: Staff | None, reason: str = Reason.LEFT) -> Person:
     """The person has left: sessions, grants and approvals of their account are void from now (P8.B2).
 
-    Waits for openings under way. When it returns, the account opens nothing any more. Raises AlreadyLeft; StillUnderWay
-    when one has not ended in time: the departure is on record all the same, and nothing new is opened.
+    Waits for openings under way. When it returns, the account opens nothing any more. Raises AlreadyLeft; TooFewStay,
+    unless the system ends it; StillUnderWay when an opening has not ended in time: the departure is on record all the
+    same, and nothing new is opened.
     """
-    with acting(actor, reason=reason) as act:
+    with _two_stay(), acting(actor, reason=reason) as act:
         person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
@@ -144,12 +175,12 @@ def move(
 ) -> Person:
     """The person does other work: what they were granted before is void from now (P8.B2).
 
-    Waits as :func:`leave` does. Raises AlreadyLeft, StillUnderWay, and SecondPersonNeeded when a person alone would
-    give an access class or a role.
+    Waits as :func:`leave` does. Raises AlreadyLeft, TooFewStay, StillUnderWay, and SecondPersonNeeded when a person
+    alone would give an access class or a role.
     """
     if access_class or role:
         _require_agreement(actor, agreed)
-    with acting(actor, reason=reason) as act:
+    with _two_stay(), acting(actor, reason=reason) as act:
         person, accounts = _to_end(person)
         if person.left_on is not None:
             raise AlreadyLeft
@@ -162,9 +193,20 @@ def move(
         return person
 
 
+@contextmanager
+def _two_stay() -> Iterator[None]:
+    """Says in words what PostgreSQL refuses: that too few would be left who can give access."""
+    try:
+        yield
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", "") != _TOO_FEW_STAY:
+            raise
+        raise TooFewStay from error
+
+
 def _to_end(person: Person) -> tuple[Person, list[Staff]]:
     """Person and account, locked for a change that ends access."""
-    with locks.bounded(_("Somebody else is changing this person or account. Nothing was changed; try again.")):
+    with locks.bounded(BUSY):
         person = locks.change_one(Person, person.pk)
         return person, locks.change(Staff.objects.filter(person=person))
 

@@ -1,7 +1,9 @@
 """Sign-in that slows guesses: by account and by address, on django-axes' table, lock-out page and middleware.
 
 Two things differ from django-axes' own handler. A try is counted *before* the password is judged, under a lock, so that
-many guesses at once are no more than many in a row; the right password gives the count back. And of what was typed
+many guesses at once are no more than many in a row; the right password gives the count back, to the account and to the
+address it was typed at. What was wrong at other addresses stays theirs: no success of others opens an address, nor does
+unlocking an account. And of what was typed
 nothing is kept but the name of an account: any other name, which may be a password, is kept as a keyed hash, and no
 other field of the form or header of the request is kept at all. Every moment is the database's.
 """
@@ -14,6 +16,7 @@ from axes.handlers.database import AxesDatabaseHandler
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.crypto import salted_hmac
@@ -23,8 +26,9 @@ from access_control import policies
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
 from access_control.ledger import acting
-from access_control.models import Staff
+from access_control.models import LedgerEvent, Staff
 from access_control.requests import current_request
+from access_control.roles import AGREES
 
 # Wrong passwords after which an account is locked, from wherever they came.
 ACCOUNT_TRIES = 5
@@ -33,8 +37,33 @@ ADDRESS_TRIES = 20
 LOCK_LASTS = datetime.timedelta(minutes=15)
 # A command has no address. This one belongs to nobody, and is never locked.
 NO_ADDRESS = "0.0.0.0"  # noqa: S104
+# What an address has tried under names that are forgiven. No account has this name, and no hash is written so.
+NO_NAME = "-"
+# How often an account, or an address, is unlocked within a day: each time is a few more guesses for whoever guesses.
+UNLOCKS_A_DAY = 3
+UNLOCK_WINDOW = datetime.timedelta(days=1)
 # Name spaces of PostgreSQL's advisory locks; a name is always locked before an address.
 _LOCK_NAME, _LOCK_ADDRESS = 1701, 1702
+
+
+class Locked(PermissionDenied):
+    """Account or address is locked, whatever the password; ``until`` says how long."""
+
+    def __init__(self, until: datetime.datetime) -> None:
+        super().__init__("sign-in is locked")
+        self.until = until
+
+
+class UnlockedTooOften(Exception):
+    """It was unlocked ``UNLOCKS_A_DAY`` times within a day. ``str()`` says what to do instead."""
+
+    def __str__(self) -> str:
+        return str(
+            _(
+                "This was unlocked three times within a day already. Somebody may be guessing: tell the privacy"
+                " officer. It opens by itself after 15 minutes; a forgotten password is set anew by a one-time link."
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +81,14 @@ class Try:
         return self.of_account >= ACCOUNT_TRIES or self.of_address >= ADDRESS_TRIES
 
     @property
-    def locks(self) -> bool:
-        """Whether it is this try that locks, rather than one beside it."""
-        return self.of_account == ACCOUNT_TRIES or self.of_address == ADDRESS_TRIES
+    def locks_account(self) -> bool:
+        """Whether it is this try that locks the account, rather than one beside it."""
+        return self.of_account == ACCOUNT_TRIES
+
+    @property
+    def locks_address(self) -> bool:
+        """Whether it is this try that locks the address."""
+        return self.of_address == ADDRESS_TRIES
 
 
 def kept_name(username: str) -> str:
@@ -73,8 +107,8 @@ def claim_try(username: str) -> Try:
     """Count one try as failed, before it is judged; or say until when no try is allowed, counting nothing."""
     name, address = kept_name(username), client_address()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_NAME, name])
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_ADDRESS, address])
+        _one_at_a_time(_LOCK_NAME, name)
+        _one_at_a_time(_LOCK_ADDRESS, address)
         until, of_account, of_address = _failures(cursor, name, address)
         if of_account >= ACCOUNT_TRIES or of_address >= ADDRESS_TRIES:
             return Try(name, of_account, of_address, until)
@@ -115,11 +149,41 @@ def _failures(cursor: Any, name: str, address: str) -> tuple[datetime.datetime |
     return until, int(of_account), int(of_address)
 
 
-def forgive(name: str) -> int:
-    """Forget the failures of an account, at every address."""
+# Some tries are forgiven; what must be kept of them is kept under another name, or another address.
+_SET_ASIDE = """
+WITH forgiven AS (DELETE FROM axes_accessattempt WHERE {forgiven} RETURNING *)
+INSERT INTO axes_accessattempt AS kept (username, ip_address, user_agent, http_accept, path_info, get_data,
+                                        post_data, failures_since_start, attempt_time)
+SELECT {name}, {address}, '', '', '', '', '', sum(failures_since_start), max(attempt_time)
+  FROM forgiven WHERE {kept} GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (username, ip_address, user_agent) DO UPDATE
+   SET failures_since_start = kept.failures_since_start + EXCLUDED.failures_since_start,
+       attempt_time = greatest(kept.attempt_time, EXCLUDED.attempt_time)
+"""
+
+
+def forgive(name: str, *, here: str = NO_ADDRESS) -> None:
+    """Forget the failures of an account. Every address but ``here`` keeps what it has tried."""
+    sql = _SET_ASIDE.format(
+        forgiven="username = %(name)s",
+        name=f"'{NO_NAME}'",
+        address="ip_address",
+        kept=f"ip_address NOT IN (%(here)s, '{NO_ADDRESS}')",
+    )
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM axes_accessattempt WHERE username = %s", [name])
-        return int(cursor.rowcount)
+        cursor.execute(sql, {"name": name, "here": here})
+
+
+def _forgive_address(address: str) -> None:
+    """Forget the failures of an address. Every account keeps what was tried on it."""
+    sql = _SET_ASIDE.format(
+        forgiven="ip_address = %(address)s",
+        name="username",
+        address=f"'{NO_ADDRESS}'::inet",
+        kept=f"username <> '{NO_NAME}'",
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"address": address})
 
 
 def locked_until(account: Staff) -> datetime.datetime | None:
@@ -139,26 +203,73 @@ def locked_until(account: Staff) -> datetime.datetime | None:
 
 
 def unlock(account: Staff, *, actor: Staff) -> None:
-    """The owner of ``account`` may try again at once. Raises PermissionDenied."""
+    """The owner of ``account`` may try again at once. Raises PermissionDenied, UnlockedTooOften."""
     if not policies.can(actor, "access_control.change_staff"):
         raise PermissionDenied
     with acting(actor, reason=Reason.OWN_ACCOUNT) as act:
+        _one_at_a_time(_LOCK_NAME, account.username)
+        _require_unlocked_seldom(Event.SIGN_IN_UNLOCKED, subject=account.person_id)
         forgive(account.username)
         act.record(Event.SIGN_IN_UNLOCKED, subject=account.person_id, subject_kind=SubjectKind.STAFF)
+
+
+def locked_addresses() -> dict[str, datetime.datetime]:
+    """The addresses from which nobody signs in now, each with the time until when."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT host(ip_address), max(attempt_time) + make_interval(secs => %(lasts)s)
+              FROM axes_accessattempt
+             WHERE attempt_time > clock_timestamp() - make_interval(secs => %(lasts)s) AND ip_address <> %(nowhere)s
+             GROUP BY ip_address HAVING sum(failures_since_start) >= %(tries)s
+             ORDER BY ip_address
+            """,
+            {"lasts": LOCK_LASTS.total_seconds(), "nowhere": NO_ADDRESS, "tries": ADDRESS_TRIES},
+        )
+        return dict(cursor.fetchall())
+
+
+def unlock_address(address: str, *, actor: Staff) -> None:
+    """Whoever is behind a locked ``address`` may try again at once; one that is not locked is left as it is.
+
+    The event names the one that locked it, which holds the address. Raises PermissionDenied, UnlockedTooOften.
+    """
+    if not policies.can(actor, AGREES):
+        raise PermissionDenied
+    with acting(actor, reason=Reason.OWN_ACCOUNT) as act:
+        if address not in locked_addresses():
+            return
+        _one_at_a_time(_LOCK_ADDRESS, address)
+        locks = LedgerEvent.objects.filter(event=Event.ADDRESS_LOCKED, address=address).order_by("-sequence")
+        _require_unlocked_seldom(Event.ADDRESS_UNLOCKED, note__in=locks.values("id"))
+        _forgive_address(address)
+        act.record(Event.ADDRESS_UNLOCKED, note=locks.values_list("id", flat=True).first())
+
+
+def _one_at_a_time(space: int, what: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [space, what])
+
+
+def _require_unlocked_seldom(event: Event, **what: Any) -> None:
+    if LedgerEvent.objects.filter(event=event, at__gt=Now() - UNLOCK_WINDOW, **what).count() >= UNLOCKS_A_DAY:
+        raise UnlockedTooOften
 
 
 def failed(request: HttpRequest | None, this: Try, owner: Staff | None) -> None:
     """Record what failed; the one try that locks records that too. A locked request gets the page that says so.
 
-    Whoever failed to sign in is not known to be the account's owner, who is therefore the subject, not the actor. No
-    record holds a name that is no account's.
+    Whoever failed to sign in is not known to be the account's owner, who is therefore the subject, not the actor. Where
+    it is the address that locks, nobody is. No record holds a name that is no account's.
     """
     with acting(None, reason=Reason.SIGN_IN_FAILED) as act:
         subject = owner.person_id if owner else None
         if owner is not None:
             act.record(Event.SIGN_IN_FAILED, subject=subject, subject_kind=SubjectKind.STAFF)
-        if this.locks:
+        if this.locks_account:
             act.record(Event.SIGN_IN_LOCKED, subject=subject, subject_kind=SubjectKind.STAFF)
+        if this.locks_address:
+            act.record(Event.ADDRESS_LOCKED)
     if this.is_last:
         with connection.cursor() as cursor:
             mark_locked(request, _failures(cursor, this.name, client_address())[0])

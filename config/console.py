@@ -9,6 +9,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -16,7 +17,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from access_control import policies, services
+from access_control.accounts import knows_password
 from access_control.forms import PlainTextForm
+from access_control.sign_in import Locked
 
 # Navigation: label, view, and the permission without which it is not shown.
 NAVIGATION = (
@@ -42,6 +45,20 @@ class SignInForm(PlainTextForm, AdminAuthenticationForm):
 
 class OwnPasswordForm(PlainTextForm, PasswordChangeForm):
     """Changes the password through the service, so that the change has an actor."""
+
+    def clean_old_password(self) -> str:
+        """The password as it is now; guesses are counted as at sign-in."""
+        password: str = self.cleaned_data["old_password"]
+        try:
+            known = knows_password(self.user, password)
+        except Locked as locked:
+            until = timezone.localtime(locked.until).strftime("%H:%M")
+            raise ValidationError(
+                _("There were too many wrong passwords. Try again after %(until)s."), params={"until": until}
+            ) from None
+        if not known:
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return password
 
     def save(self, commit: bool = True) -> Any:
         """The account with its new password."""

@@ -238,9 +238,9 @@ def run(signals: Signals) -> None:
     port = chosen_port()
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment.setdefault("DEBUG", "1")
-    environment.setdefault("DEMO", "1")
     environment.pop("CONSOLE_DB_ROLE", None)
     embedded = not environment.get("DATABASE_URL")
+    environment.setdefault("DEMO", "1" if embedded else "0")
     with ExitStack() as stack:
         if embedded:
             with step("PostgreSQL"):

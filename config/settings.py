@@ -3,7 +3,6 @@
 ``.env.example`` lists every variable read here (a test keeps it complete).
 """
 
-import json
 import os
 import secrets
 from pathlib import Path
@@ -17,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access_control.addresses import trusted_proxies
 from config import embedded
+from members.senders import read_senders
 
 # Lets annotations such as ModelAdmin[Member] stand in code that runs.
 django_stubs_ext.monkeypatch()
@@ -82,6 +82,11 @@ CONSOLE_DB_ROLE = env.str("CONSOLE_DB_ROLE", default="app")
 if CONSOLE_DB_ROLE not in embedded.ROLES:
     raise ImproperlyConfigured(f"CONSOLE_DB_ROLE must be one of {', '.join(embedded.ROLES)}.")
 EMBEDDED_DATABASE = not env.str("DATABASE_URL", default="")
+if DEMO and not EMBEDDED_DATABASE:
+    raise ImproperlyConfigured(
+        "DEMO=1 destroys before its day what falls due later, so it runs on the embedded server alone. Unset DEMO, or"
+        " DATABASE_URL."
+    )
 
 
 def database_url(variable: str, database: str, role: str) -> str:
@@ -297,18 +302,22 @@ vars().update(env.email_url_config(EMAIL_URL) if EMAIL_URL else {"EMAIL_BACKEND"
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="privacy@marketplace.example")
 
-# Who writes to the members of each entity's site; NOTICE_SENDERS is JSON of this shape.
+# Who writes to the members of each entity's site; made up for development, which a deploy check refuses.
 _MADE_UP_SENDERS = {
     "jp": {"site": "マーケットプレイス日本", "window": "お客様センター", "telephone": "0120-000-000"},
     "kr": {"site": "마켓플레이스 코리아", "window": "Customer centre", "telephone": "+82 2 0000 0000"},
     "sg": {"site": "Marketplace Singapore", "window": "Customer centre", "telephone": "+65 6000 0000"},
 }
+_senders = env.str("NOTICE_SENDERS", default="")
+NOTICE_SENDERS_MADE_UP = not _senders
 try:
-    NOTICE_SENDERS = json.loads(env.str("NOTICE_SENDERS", default="") or "null") or {
-        code: {**sender, "mail": DEFAULT_FROM_EMAIL} for code, sender in _MADE_UP_SENDERS.items()
-    }
-except ValueError:
-    raise ImproperlyConfigured("NOTICE_SENDERS must be JSON, as .env.example shows it.") from None
+    NOTICE_SENDERS = (
+        read_senders(_senders)
+        if _senders
+        else {code: {**sender, "mail": DEFAULT_FROM_EMAIL} for code, sender in _MADE_UP_SENDERS.items()}
+    )
+except ValueError as error:
+    raise ImproperlyConfigured(f"NOTICE_SENDERS: {error}.") from None
 
 # Jobs live in each app's jobs.py; ids only in arguments.
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"

@@ -21,7 +21,7 @@ from members.services.identity import (
     TriesUsedUp,
     check_identity,
     facts_that_prove,
-    told_when_found,
+    told_by_finding,
     tries_left,
 )
 from members.steps import CasePage, Step
@@ -95,13 +95,14 @@ class IdentityStep(Step):
         case = page.case
         if case.identified_at:
             return {"document": IdentityDocument.objects.filter(case=case).select_related("confirmed_by").first()}
-        facts = facts_that_prove(case)
+        facts = facts_that_prove(case, actor=page.actor)
+        told = told_by_finding(case, actor=page.actor)
         labels = {name: field.label for name, field in IdentityForm.base_fields.items()}
         enough = len(facts) >= FACTS_NEEDED
         return {
             "form": page.left.get("identity_form") or IdentityForm(facts=facts),
             "enough": enough,
-            "told": [labels[name] for name in labels if name in told_when_found(case)],
+            "told": [labels[name] for name in labels if name in told],
             "tries_left": tries_left(case.member) if case.member else 0,
             "last": case.identitytry_set.order_by("-at").first(),
             "document_form": (page.left.get("document_form") or DocumentForm())
@@ -115,7 +116,7 @@ class IdentityStep(Step):
 
     def check(self, page: CasePage) -> bool:
         """Compare what the caller says."""
-        form = IdentityForm(page.request.POST, facts=facts_that_prove(page.case))
+        form = IdentityForm(page.request.POST, facts=facts_that_prove(page.case, actor=page.actor))
         if form.is_valid():
             try:
                 checked = check_identity(page.case, said=form.cleaned_data, actor=page.actor)

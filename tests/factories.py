@@ -136,9 +136,9 @@ def case(about, agent, kind="correction", channel="phone"):
 RIGHT_ANSWERS = {"birth_date": "昭和55年2月3日", "last_four": "１２３４"}
 
 
-def identify(case):
+def identify(case, said=RIGHT_ANSWERS):
     """The caller says what is on file."""
-    checked = check_identity(case, said=RIGHT_ANSWERS, actor=case.owner)
+    checked = check_identity(case, said=said, actor=case.owner)
     assert checked.identified
     case.refresh_from_db()
     return case

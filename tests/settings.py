@@ -19,7 +19,7 @@ os.environ["CONSOLE_VAR_DIR"] = _files.name
 for _path in ("CONSOLE_KEYRING", "CONSOLE_SIGNING_KEY", "CONSOLE_JOURNAL"):
     os.environ.pop(_path, None)
 os.environ.pop("EMAIL_URL", None)
-os.environ["DEBUG"] = os.environ["DEMO"] = "1"
+os.environ["DEBUG"], os.environ["DEMO"] = "1", "0"
 # Databases are made and migrated by the owner; conftest then becomes the app.
 os.environ["CONSOLE_DB_ROLE"] = "owner"
 
@@ -53,6 +53,8 @@ for _name in ("default", "vault"):
     DATABASES[_name]["TEST"] = {"NAME": f"test_{DATABASES[_name]['NAME']}_{os.getpid()}"}  # noqa: F405
 
 DEBUG = False
+# Tests plan for days to come on whatever server they are given; outside them a demo has the embedded one alone.
+DEMO = True
 ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = False
 SECURE_SSL_REDIRECT = False

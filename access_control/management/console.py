@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from access_control.characters import strange_character
+from access_control.locks import StillUnderWay
 from access_control.models import Staff
 from access_control.vault.errors import VaultError
 
@@ -53,6 +54,8 @@ class ConsoleCommand(BaseCommand):
             return super().execute(*args, **options)
         except restore.DatabaseRestored as refused:
             raise CommandError(str(refused), returncode=REFUSED) from None
+        except StillUnderWay as stuck:
+            raise CommandError(str(stuck), returncode=REFUSED) from None
         except (OperationalError, InterfaceError) as error:
             code = getattr(error.__cause__, "sqlstate", None)
             raise CommandError(

@@ -39,9 +39,10 @@ class Sender:
     mail: str
 
 
-def sender_of(notice: Notice) -> Sender:
-    """Who writes this notice, by the entity of its member (the setting NOTICE_SENDERS)."""
-    return Sender(**settings.NOTICE_SENDERS[notice.member.entity_id])
+def sender_of(notice: Notice) -> Sender | None:
+    """Who writes this notice, by the entity of its member (the setting NOTICE_SENDERS); None when nobody does."""
+    sender = settings.NOTICE_SENDERS.get(notice.member.entity_id)
+    return Sender(**sender) if sender else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +71,19 @@ def send_notices(*, most: int = 500) -> Sent:
         return Sent(**(outcomes | {"waiting": due.count()}))
     for notice in list(due.order_by("next_try_at").select_related("member__entity", "case")[:most]):
         now = timezone.now()
+        sender = sender_of(notice)
+        if sender is None:
+            # Nothing is claimed or opened for a letter that nobody signs.
+            outcomes["waiting"] += 1
+            continue
         waits = Notice.objects.filter(pk=notice.pk, state=Notice.State.QUEUED)
         if waits.update(state=Notice.State.SENDING, claimed_at=now):
             notice.state, notice.claimed_at = Notice.State.SENDING, now
-            outcomes[_send(notice)] += 1
+            outcomes[_send(notice, sender)] += 1
     return Sent(**outcomes)
 
 
-def _send(notice: Notice) -> str:
+def _send(notice: Notice, sender: Sender) -> str:
     try:
         address = use(
             notice.member,
@@ -93,9 +99,9 @@ def _send(notice: Notice) -> str:
         return _close(notice, Notice.State.REFUSED, str(refused.decision.code))
     except VaultError as error:
         return _close(notice, Notice.State.FAILED, type(error).__name__)
-    subject, body = rendered(notice)
+    subject, body = rendered(notice, sender)
     try:
-        send(Letter(to=address, subject=subject, body=body, reply_to=sender_of(notice).mail))
+        send(Letter(to=address, subject=subject, body=body, reply_to=sender.mail))
     except Undelivered as undelivered:
         attempts = notice.attempts + 1
         if undelivered.final or attempts >= MOST_ATTEMPTS:
@@ -134,7 +140,7 @@ def _close(notice: Notice, state: str, failure: str) -> str:
     return state
 
 
-def rendered(notice: Notice) -> tuple[str, str]:
+def rendered(notice: Notice, sender: Sender) -> tuple[str, str]:
     """(subject, body) of a notice in its language. It names items, never a value."""
     with translation.override(notice.language):
         context: dict[str, Any] = {
@@ -142,7 +148,7 @@ def rendered(notice: Notice) -> tuple[str, str]:
             "reference": notice.case.reference,
             "on": timezone.localtime(notice.queued_at),
             "company": notice.member.entity.name,
-            "sender": sender_of(notice),
+            "sender": sender,
         }
         if further := CONTEXTS.get(notice.kind):
             context |= further(notice)

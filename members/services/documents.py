@@ -77,7 +77,7 @@ def _require_confirmable(case: Case, actor: Staff) -> None:
         raise AlreadyIdentified
     if not policies.may(case.owner, "members.work_case"):
         raise OwnerGone
-    if len(facts_that_prove(case)) >= FACTS_NEEDED:
+    if len(facts_that_prove(case, actor=actor)) >= FACTS_NEEDED:
         raise EnoughOnFile
 
 

@@ -11,7 +11,8 @@ from functools import partial
 
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models.functions import Now
+from django.db.models import QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
 
 from access_control import policies
 from access_control.codes import Purpose, Reason
@@ -168,14 +169,25 @@ def _probe(probes: Sequence[tuple[LookupField, bytes]]) -> dict[uuid.UUID, list[
 
 def found_by(member: Member, *, actor: Staff) -> list[str]:
     """The kinds of identifier by which ``actor`` found the member within ``FIND_LASTS``, as the ledger has it."""
-    shown = LedgerEvent.objects.filter(
-        subject=member.pk,
-        person=actor.person_id,
-        event=Event.SHOWN_MASKED,
-        items__len__gt=0,
-        at__gt=Now() - FIND_LASTS,
-    )
-    return sorted({kind for kinds in shown.values_list("items", flat=True) for kind in kinds})
+    return _kinds_in(_finds(member).filter(person=actor.person_id, at__gt=Now() - FIND_LASTS))
+
+
+def confirmed_by_finding(member: Member, person: uuid.UUID) -> list[str]:
+    """The kinds of identifier of which *Find* has told ``person`` that they are right, whenever that was.
+
+    Of what lies before the last caller whom they identified nothing is asked: that caller has told them as much.
+    """
+    identified = LedgerEvent.objects.filter(subject=member.pk, person=person, event=Event.IDENTITY_CONFIRMED)
+    since = identified.order_by("-sequence").values("sequence")[:1]
+    return _kinds_in(_finds(member).filter(person=person, sequence__gt=Coalesce(Subquery(since), 0)))
+
+
+def _finds(member: Member) -> QuerySet[LedgerEvent]:
+    return LedgerEvent.objects.filter(subject=member.pk, event=Event.SHOWN_MASKED, items__len__gt=0)
+
+
+def _kinds_in(finds: QuerySet[LedgerEvent]) -> list[str]:
+    return sorted({kind for kinds in finds.values_list("items", flat=True) for kind in kinds})
 
 
 def _readings(identifier: str) -> list[tuple[str, str]]:

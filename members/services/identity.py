@@ -2,7 +2,8 @@
 
 What can go wrong, and why here it cannot: an answer for each fact would make three tries nine guesses, so only the
 whole is answered, and only the whole is stored. What the caller said to be found is known to whoever calls, so it
-proves nothing. A fact that is not on file can neither match nor fail, so it is left out before anything is compared.
+proves nothing; nor does what *Find* has told the agent, which answers each fact, before or after the case was opened. A
+fact that is not on file can neither match nor fail, so it is left out before anything is compared.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ from members.intake import COUNTRY_OF
 from members.lookups import TELEPHONES
 from members.models import Addressee, Case, ContactPoint, IdentityTry, Member
 from members.services.cases import lock_case, mark_contested
+from members.services.finding import confirmed_by_finding
 from members.services.grants import open_grants
 
 WORK = "members.work_case"
@@ -102,13 +104,19 @@ def read_facts(said: Mapping[str, str], *, country: str) -> dict[str, str]:
     return facts
 
 
-def told_when_found(case: Case) -> frozenset[str]:
-    """The facts that prove nothing in this case, because the member was found by them."""
-    return frozenset(_TOLD[kind] for kind in case.found_by if kind in _TOLD)
+def told_by_finding(case: Case, *, actor: Staff) -> frozenset[str]:
+    """The facts that prove nothing in this case: by them the member was found for it, or found by ``actor`` or by
+    whoever works on it, for whatever case.
+    """
+    kinds = set(case.found_by)
+    if case.member is not None:
+        for person in {actor.person_id, case.owner.person_id}:
+            kinds.update(confirmed_by_finding(case.member, person))
+    return frozenset(_TOLD[kind] for kind in kinds if kind in _TOLD)
 
 
-def facts_that_prove(case: Case) -> list[str]:
-    """The facts by which the caller of this case can prove to be the member; nothing is opened to know them."""
+def facts_that_prove(case: Case, *, actor: Staff) -> list[str]:
+    """The facts by which the caller can prove to ``actor`` to be the member; nothing is opened to know them."""
     member = case.member
     if member is None:
         return []
@@ -117,7 +125,7 @@ def facts_that_prove(case: Case) -> list[str]:
         POSTCODE: _addressees(member).exists(),
         LAST_FOUR: _telephones(member).exists(),
     }
-    told = told_when_found(case)
+    told = told_by_finding(case, actor=actor)
     return [name for name in FACTS if on_file[name] and name not in told]
 
 
@@ -175,7 +183,8 @@ def _country(member: Member) -> str:
 
 def _try(case: Case, member: Member, facts: Mapping[str, str], act: Act) -> tuple[Answer, int]:
     """Compare, count, and do what follows; the answer, and the tries left. Member and case are locked."""
-    facts = {name: facts[name] for name in facts_that_prove(case) if name in facts}
+    assert act.actor is not None
+    facts = {name: facts[name] for name in facts_that_prove(case, actor=act.actor) if name in facts}
     if len(facts) < FACTS_NEEDED:
         raise TooLittleOnFile
     day = today()
@@ -186,7 +195,6 @@ def _try(case: Case, member: Member, facts: Mapping[str, str], act: Act) -> tupl
     answer, said = _answer(case, member, facts, event, act)
     if answer not in {Answer.MATCH, Answer.NO_MATCH}:
         return answer, TRIES_A_DAY - spent
-    assert act.actor is not None
     passed = answer is Answer.MATCH
     _count(
         IdentityTry(

@@ -37,7 +37,7 @@ from access_control.references import PLAN
 from access_control.vault.categories import Category
 from retention.events import Event
 from retention.models import Plan, Start
-from retention.services.planning import NotApprovable, SamePerson, approve_plan, make_plan
+from retention.services.planning import FutureDay, NotApprovable, SamePerson, approve_plan, make_plan
 from retention.services.rules import NoRules
 from retention.services.verifying import newest_verification
 from retention.sheets import lines_as_csv
@@ -259,6 +259,8 @@ class PlanAdmin(ReadOnlyAdmin):
                 approve_plan(plan, actor=actor_of(request))
             except SamePerson:
                 refusal = "same_person"
+            except FutureDay:
+                refusal = "future"
             except NotApprovable:
                 refusal = "not_approvable"
             else:

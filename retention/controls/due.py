@@ -2,6 +2,7 @@
 
 import datetime
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -122,10 +123,10 @@ def _destroyed_early(now: datetime.datetime) -> Measured:
     return queried(
         "SELECT x.id FROM retention_certificateline x JOIN retention_planline l ON l.id = x.id"
         "  JOIN retention_plan p ON p.id = x.plan_id"
-        # In a demo a plan may be for a day to come; then the plan's day counts.
-        " WHERE l.due_on > greatest((x.destroyed_at AT TIME ZONE 'Asia/Tokyo')::date, p.as_of)"
+        # In a demo a plan may be for a day to come; then, and only there, the plan's day counts.
+        " WHERE l.due_on > (x.destroyed_at AT TIME ZONE 'Asia/Tokyo')::date AND (NOT %s OR l.due_on > p.as_of)"
         "   AND x.destroyed_at > %s ORDER BY 1",
-        [now - WINDOW],
+        [settings.DEMO, now - WINDOW],
     )
 
 

@@ -27,7 +27,7 @@ from retention.services.rules import rules_on
 
 APPROVAL_KIND = "purge"
 
-__all__ = ["FutureDay", "NotApprovable", "SamePerson", "approve_plan", "make_plan"]
+__all__ = ["FutureDay", "NotApprovable", "SamePerson", "approve_plan", "lies_ahead", "make_plan"]
 
 
 class FutureDay(Exception):
@@ -36,6 +36,11 @@ class FutureDay(Exception):
 
 class SamePerson(Exception):
     """Whoever made a plan does not approve it."""
+
+
+def lies_ahead(day: datetime.date) -> bool:
+    """Whether the day has not come in Tokyo. In a demo every day has."""
+    return day > timezone.localdate() and not settings.DEMO
 
 
 class PlanHash:
@@ -70,7 +75,7 @@ def make_plan(
     if actor is not None and not policies.can(actor, "retention.make_plan"):
         raise PermissionDenied
     now = timezone.now()
-    if as_of > timezone.localdate(now) and not settings.DEMO:
+    if lies_ahead(as_of):
         raise FutureDay
     plan_id = new_id()
     with acting(actor, reason=reason) as act:
@@ -140,9 +145,11 @@ def _free_reference(day: datetime.date) -> str:
 
 
 def approve_plan(plan: Plan, *, actor: Staff, reason: str = Reason.DAILY_WORK) -> Plan:
-    """Another person agrees to exactly this list. Raises SamePerson, NotApprovable, PermissionDenied."""
+    """Another person agrees to exactly this list. Raises SamePerson, FutureDay, NotApprovable, PermissionDenied."""
     if not policies.can(actor, "retention.approve_plan"):
         raise PermissionDenied
+    if lies_ahead(plan.as_of):
+        raise FutureDay
     if plan.approval.requester_id == actor.person_id:
         raise SamePerson
     with acting(actor, reason=reason):

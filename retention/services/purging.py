@@ -34,7 +34,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -55,7 +54,7 @@ from retention.models import Parked, Plan, PlanEnd, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
 from retention.services.items import Item, emptied_by, ended_elsewhere, lock, pending, still_due
-from retention.services.planning import APPROVAL_KIND, FutureDay
+from retention.services.planning import APPROVAL_KIND, FutureDay, lies_ahead
 from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
 
@@ -128,7 +127,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
     Unfinished, SigningKeyError, JournalError.
     """
     begun = time.monotonic()
-    if plan.as_of > timezone.localdate() and not settings.DEMO:
+    if lies_ahead(plan.as_of):
         raise FutureDay
     # Before anything is destroyed that could then not be certified.
     key = signing.load()

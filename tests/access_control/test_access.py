@@ -4,12 +4,13 @@ import datetime
 import io
 import json
 import re
+import threading
 import uuid
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -84,9 +85,6 @@ def test_number_16_an_administrator_alone_makes_no_second_identity(administrator
         with pytest.raises(SecondPersonNeeded):
             move(administrator.person, **more, actor=administrator)
     assert not Staff.objects.filter(username="mine").exists()
-    # Taking access away needs nobody else.
-    move(administrator.person, access_class="", actor=administrator)
-    assert not policies.may(Staff.objects.get(pk=administrator.pk), "access_control.add_staff")
 
 
 def test_number_16_the_pages_of_an_administrator_alone_give_nothing(client, administrator):
@@ -126,7 +124,7 @@ def test_number_16_no_stock_page_sets_somebody_elses_password(client, administra
     assert Staff.objects.get(pk=officer.pk).check_password(factories.PASSWORD)
 
 
-def test_number_16_the_database_refuses_what_one_person_gives(administrator, officer):
+def test_number_16_the_database_refuses_what_one_person_gives(administrator, second_administrator, officer):
     person = factories.person(access_class="")
     with acting(administrator, reason=Reason.HIRED):
         people, accounts = Person.objects.filter(pk=person.pk), Staff.objects.filter(pk=officer.pk)
@@ -290,6 +288,176 @@ def test_number_16_no_old_agreement_and_no_stock_command_gives_anything(committe
     with pytest.raises(DatabaseError):
         call_command("changepassword", officer.username)
     assert Staff.objects.get(pk=officer.pk).check_password(factories.PASSWORD)
+
+
+# Two persons stay who can give access
+
+
+def ended(account, actor):
+    leave(account.person, on=timezone.localdate(), actor=actor)
+
+
+def test_access_is_taken_away_alone_as_long_as_two_stay_who_can_give_it(administrator, second_administrator, officer):
+    """One administrator alone ends others' access at once, and their own, but for that of the last two."""
+    ended(second_administrator, administrator)
+    for act in (
+        lambda: ended(officer, administrator),
+        lambda: ended(administrator, administrator),
+        lambda: move(officer.person, access_class="", actor=administrator),
+        lambda: move(administrator.person, access_class="", actor=administrator),
+    ):
+        with pytest.raises(services.TooFewStay, match="end_access"):
+            act()
+    for account in (administrator, officer):
+        account = Staff.objects.select_related("person").get(pk=account.pk)
+        assert policies.may(account, "access_control.approve_accessrequest")
+        assert account.epoch == 1
+
+
+def test_somebody_who_cannot_agree_to_access_leaves_whoever_is_left(administrator, agent):
+    ended(agent, administrator)
+    assert not Staff.objects.get(pk=agent.pk).is_active
+
+
+def test_two_officers_are_too_few_because_neither_can_ask(administrator, officer):
+    factories.staff("officer")
+    with pytest.raises(services.TooFewStay):
+        ended(administrator, officer)
+
+
+def test_two_persons_do_not_agree_to_a_move_after_which_nobody_can(administrator, officer):
+    request = ask_move(administrator.person, access_class="direct", role="agent", actor=administrator)
+    with pytest.raises(services.TooFewStay):
+        agree(request, actor=officer)
+    assert AccessRequest.objects.waiting().filter(pk=request.pk).exists()
+
+
+def test_whoever_has_never_set_a_password_does_not_count(administrator, officer):
+    newcomer = agree(ask(administrator, role="administrator", access_class="needed"), actor=officer).account
+    with pytest.raises(services.TooFewStay):
+        ended(officer, administrator)
+    with acting(None, reason=Reason.OWN_ACCOUNT):
+        newcomer.set_password(NEW)
+        newcomer.save(update_fields=["password"])
+    ended(officer, administrator)
+
+
+def test_the_database_itself_keeps_two_who_can_give_access(administrator, officer):
+    with acting(administrator, reason=Reason.LEFT):
+        account, person = Staff.objects.filter(pk=officer.pk), Person.objects.filter(pk=officer.person_id)
+        refused("CA019", lambda: account.update(is_active=False))
+        refused("CA019", lambda: Staff.objects.update(is_active=False))
+        refused("CA019", lambda: person.update(access_class=""))
+        refused("CA019", lambda: person.update(left_on=timezone.localdate()))
+
+
+def test_two_administrators_at_once_do_not_end_each_other(committed):
+    """Of two departures at once, after both of which too few would be left, one is refused."""
+    first, second, _officer = (factories.staff(role) for role in ("administrator", "administrator", "officer"))
+    together, outcomes = threading.Barrier(2), []
+
+    def end(whose, actor):
+        together.wait()
+        try:
+            ended(whose, actor)
+            outcomes.append("ended")
+        except services.TooFewStay:
+            outcomes.append("refused")
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=end, args=pair) for pair in ((first, second), (second, first))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["ended", "refused"]
+
+
+def test_the_page_ends_whom_it_can_and_says_why_not_the_others(client, administrator, officer, agent):
+    client.force_login(administrator)
+    people = [one.person_id for one in (administrator, officer, agent)]
+    clicked = {"action": "left_today", "confirmed": "1", "_selected_action": people}
+    page = client.post(reverse("admin:access_control_person_changelist"), clicked, follow=True)
+    said = [str(message) for message in page.context["messages"]]
+    assert sorted(Staff.objects.filter(is_active=True).values_list("pk", flat=True)) == sorted(
+        [administrator.pk, officer.pk]
+    )
+    assert sum("end_access" in one for one in said) == 2
+    assert len(said) == 3
+
+
+def test_the_host_ends_the_last_access_and_then_begins_anew(administrator, officer):
+    """Whoever is dismissed has no access a minute later, also where nobody in the console could replace them."""
+    with pytest.raises(CommandError):
+        first()
+    call_command("end_access", officer.person.employee_number, stdout=io.StringIO())
+    assert not Staff.objects.get(pk=officer.pk).is_active
+    event = LedgerEvent.objects.get(event="person:left", subject=officer.person_id)
+    assert event.actor is None
+    assert event.os_user
+    links = first()
+    assert set(links) == {"admin1", "officer1"}
+    assert LedgerEvent.objects.get(event="access:set_up_again").count == 2
+    # The links are open: nobody makes others meanwhile.
+    with pytest.raises(CommandError) as refusal:
+        first(administrator=["E3", "x", "jp", "admin2"], officer=["E4", "y", "jp", "officer2"])
+    assert refusal.value.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [("nobody", 2), ("left", 1)])
+def test_ending_the_access_of_nobody_is_refused(number, status):
+    person = factories.person()
+    leave(person, on=timezone.localdate(), actor=None)
+    number = person.employee_number if number == "left" else number
+    with pytest.raises(CommandError) as refusal:
+        call_command("end_access", number, stdout=io.StringIO())
+    assert refusal.value.returncode == status
+
+
+def test_two_requests_for_one_employee_number_the_second_is_answered_in_a_sentence(client, administrator, officer):
+    """Both may be asked for; of the two one is done, and the page of the other says why not."""
+    first_asked, second_asked = ask(administrator), ask(administrator, username="another", display_name="新人 二郎")
+    agree(first_asked, actor=officer)
+    client.force_login(officer)
+    page = client.post(page_of(second_asked), {"decision": "agree", "shown": second_asked.digest().hex()})
+    assert page.status_code == 200
+    assert page.context["refusal"]
+    assert not Staff.objects.filter(username="another").exists()
+    assert Approval.objects.get(pk=second_asked.approval_id).approved_at is None
+
+
+def test_two_persons_agree_at_once_to_two_requests_for_one_employee_number(committed):
+    """The slower of the two learns in words that the number is given."""
+    administrator = factories.staff("administrator")
+    officers = [factories.staff("officer"), factories.staff("officer")]
+    asked = [ask(administrator, username=name) for name in ("one", "two")]
+    together, outcomes = threading.Barrier(2), []
+
+    def agreeing(request, officer):
+        together.wait()
+        try:
+            agree(request, actor=officer)
+            outcomes.append("done")
+        except ValidationError:
+            outcomes.append("refused")
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=agreeing, args=pair) for pair in zip(asked, officers, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["done", "refused"]
+
+
+def test_the_first_two_do_not_have_the_number_of_somebody_who_is_there():
+    person = factories.person()
+    with pytest.raises(CommandError) as refusal:
+        first(officer=[person.employee_number, "x", "jp", "officer1"])
+    assert refusal.value.returncode == 2
+    assert not Staff.objects.exists()
 
 
 # Pages

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from access_control import sign_in
 from access_control.accounts import StaffBackend
+from access_control.checks import check_proxies
 from access_control.controls import CONTROLS, measured
 from access_control.models import LedgerEvent
 from access_control.requests import JsonLines
@@ -79,9 +80,121 @@ def test_number_17_an_address_is_locked_whatever_names_it_tries(officer):
     assert attempt(officer.username, factories.PASSWORD).status_code == 429
     # From elsewhere the account works, and a command of the host has no address that could be locked.
     assert attempt(officer.username, factories.PASSWORD, address="192.0.2.7").status_code == 302
-    assert count("account:locked") == 1
+    # It is the address that is locked, and no account, not even the one that was tried last.
+    assert count("account:locked") == 0
+    event = LedgerEvent.objects.get(event="address:locked")
+    assert (event.subject, event.address) == (None, "192.0.2.1")
     later()
     assert attempt(officer.username, factories.PASSWORD).status_code == 302
+
+
+def lock_address(*names):
+    for n in range(ADDRESS_TRIES - len(names)):
+        attempt(f"name{n}")
+    for name in names:
+        attempt(name)
+    assert list(sign_in.locked_addresses()) == ["192.0.2.1"]
+
+
+def test_the_lock_of_an_address_names_no_account(officer):
+    lock_address(officer.username)
+    assert count("account:locked") == 0
+    assert LedgerEvent.objects.get(event="address:locked").subject is None
+
+
+@pytest.mark.parametrize("how", ["success", "unlock"])
+def test_forgiving_an_account_gives_no_address_its_tries_back(administrator, officer, how):
+    """A success elsewhere, or an administrator, does not open the way for whoever guesses through all accounts."""
+    lock_address(officer.username)
+    if how == "success":
+        assert attempt(officer.username, factories.PASSWORD, address="192.0.2.7").status_code == 302
+    else:
+        sign_in.unlock(officer, actor=administrator)
+    assert attempt("somebody").status_code == 429
+    assert attempt(officer.username, address="192.0.2.7").status_code == 200
+
+
+def test_an_account_is_unlocked_three_times_a_day(client, administrator, officer, agent):
+    second = factories.staff("administrator")
+    for actor in (administrator, second, administrator):
+        assert lock(officer.username).status_code == 429
+        sign_in.unlock(officer, actor=actor)
+        later()
+    lock(officer.username)
+    with pytest.raises(sign_in.UnlockedTooOften):
+        sign_in.unlock(officer, actor=second)
+    client.force_login(second)
+    page = client.post(reverse("admin:access_control_staff_unlock", args=[officer.pk]), follow=True)
+    assert [str(message) for message in page.context["messages"]] == [str(sign_in.UnlockedTooOften())]
+    assert attempt(officer.username, factories.PASSWORD).status_code == 429
+    assert count("account:unlocked") == 3
+    # Others' accounts have a budget of their own.
+    sign_in.unlock(agent, actor=second)
+
+
+@pytest.mark.parametrize("role", ["officer", "administrator"])
+def test_an_address_is_unlocked_by_whoever_agrees_to_access(client, agent, auditor, role):
+    """A company behind one address need not wait; what was tried on an account still counts."""
+    for _n in range(ACCOUNT_TRIES - 1):
+        attempt(agent.username)
+    lock_address()
+    unlocker, address = factories.staff(role), reverse("admin:access_control_staff_unlock_address")
+    people = reverse("admin:access_control_staff_changelist")
+    client.force_login(auditor)
+    assert client.post(address, {"address": "192.0.2.1"}).status_code == 403
+    assert "192.0.2.1" not in client.get(people).content.decode()
+    client.force_login(unlocker)
+    assert address in client.get(people).content.decode()
+    assert client.post(address, {"address": "192.0.2.1"}).status_code == 302
+    event = LedgerEvent.objects.get(event="address:unlocked")
+    assert event.actor == unlocker.pk
+    assert LedgerEvent.objects.get(id=event.note).address == "192.0.2.1"
+    assert sign_in.locked_addresses() == {}
+    assert attempt(unlocker.username, factories.PASSWORD).status_code == 302
+    assert attempt(agent.username).status_code == 429
+    # What is not locked, or is no address, is left as it is.
+    client.post(address, {"address": "'"})
+    assert count("address:unlocked") == 1
+
+
+def test_an_address_is_unlocked_three_times_a_day(administrator, officer):
+    for actor in (administrator, officer, administrator):
+        lock_address()
+        sign_in.unlock_address("192.0.2.1", actor=actor)
+    lock_address()
+    with pytest.raises(sign_in.UnlockedTooOften):
+        sign_in.unlock_address("192.0.2.1", actor=officer)
+    assert count("address:unlocked") == 3
+
+
+def test_the_old_password_is_no_oracle_on_an_open_session(client, agent):
+    """Guesses on the page of one's own password count as at sign-in, are in the ledger, and end at the fifth."""
+    client.force_login(agent)
+    address = reverse("admin:password_change")
+    new = {"new_password1": "mado ni kaze 8", "new_password2": "mado ni kaze 8"}
+    for n in range(ACCOUNT_TRIES):
+        assert client.post(address, {"old_password": f"guess{n}", **new}).status_code == 200
+    assert count("account:sign_in_failed") == ACCOUNT_TRIES
+    assert LedgerEvent.objects.get(event="account:locked").subject == agent.person_id
+    page = client.post(address, {"old_password": factories.PASSWORD, **new})
+    until = timezone.localtime(sign_in.locked_until(agent)).strftime("%H:%M")
+    assert until in str(page.context["form"].errors["old_password"])
+    agent.refresh_from_db()
+    assert agent.check_password(factories.PASSWORD)
+    later()
+    client.post(address, {"old_password": "guess", **new})
+    assert client.post(address, {"old_password": factories.PASSWORD, **new}).status_code == 302
+    assert sign_in.locked_until(agent) is None
+
+
+def test_a_proxy_that_is_not_named_stops_a_deployment(settings):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.TRUSTED_PROXIES = ()
+    assert [error.id for error in check_proxies()] == ["access_control.E007"]
+    settings.TRUSTED_PROXIES = ("10.0.0.5",)
+    assert check_proxies() == []
+    settings.SECURE_PROXY_SSL_HEADER, settings.TRUSTED_PROXIES = None, ()
+    assert check_proxies() == []
 
 
 def test_number_17_ones_own_success_gives_back_ones_own_tries_only(officer, agent):

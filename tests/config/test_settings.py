@@ -1,5 +1,6 @@
 """Settings: safe when a variable is missing, loud when it is wrong, and ``.env.example`` lists every one."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from access_control.checks import check_senders
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRODUCTION = {
     "SECRET_KEY": "k" * 60,
@@ -15,6 +18,14 @@ PRODUCTION = {
     "DATABASE_URL": "postgres://console_app:x@localhost/console",
     "VAULT_DATABASE_URL": "postgres://console_app:x@localhost/vault",
 }
+
+
+SENDER = {"site": "マーケット", "window": "窓口", "telephone": "0120-000-000", "mail": "privacy@example.jp"}
+
+
+def senders(**change):
+    said = dict.fromkeys(("jp", "kr", "sg"), SENDER) | change
+    return json.dumps({entity: sender for entity, sender in said.items() if sender})
 
 
 def start(**environment):
@@ -44,6 +55,8 @@ def test_production_settings_are_the_safe_ones():
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"DEBUG": "maybe"}, "DEBUG"),
         ({"DEMO": "1"}, "DEMO=1"),
+        # A demo destroys before its day: not on a database that is there to stay.
+        ({"DEMO": "1", "DEBUG": "1"}, "DATABASE_URL"),
         ({"SESSION_IDLE_MINUTES": "0"}, "SESSION_IDLE_MINUTES"),
         ({"SESSION_IDLE_MINUTES": "soon"}, "SESSION_IDLE_MINUTES"),
         ({"CONSOLE_DB_ROLE": "root"}, "CONSOLE_DB_ROLE"),
@@ -56,6 +69,14 @@ def test_production_settings_are_the_safe_ones():
         ({"TRUSTED_PROXIES": "10.0.0.1,10.0.0.1/8"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "::ffff:0.0.0.0/96"}, "TRUSTED_PROXIES"),
+        ({"NOTICE_SENDERS": "{"}, "NOTICE_SENDERS"),
+        ({"NOTICE_SENDERS": senders(kr=None)}, "NOTICE_SENDERS: it must have an entry for each of jp, kr, sg"),
+        ({"NOTICE_SENDERS": senders(us=SENDER)}, "and no other"),
+        ({"NOTICE_SENDERS": senders(jp={**SENDER, "tel": "1"})}, "NOTICE_SENDERS: jp must have site, window"),
+        ({"NOTICE_SENDERS": senders(sg={**SENDER, "site": " "})}, "NOTICE_SENDERS: sg.site"),
+        ({"NOTICE_SENDERS": senders(sg={**SENDER, "window": 1})}, "NOTICE_SENDERS: sg.window"),
+        ({"NOTICE_SENDERS": senders(jp={**SENDER, "telephone": "1\n2"})}, "NOTICE_SENDERS: jp.telephone"),
+        ({"NOTICE_SENDERS": senders(jp={**SENDER, "mail": "nobody"})}, "NOTICE_SENDERS: jp.mail"),
     ],
 )
 def test_a_wrong_variable_stops_the_start_and_is_named(change, named):
@@ -63,6 +84,14 @@ def test_a_wrong_variable_stops_the_start_and_is_named(change, named):
     assert status != 0
     assert "ImproperlyConfigured" in said
     assert named in said.splitlines()[-1]
+
+
+def test_notices_from_somebody_made_up_stop_a_deployment(settings):
+    settings.NOTICE_SENDERS_MADE_UP, settings.DEFAULT_FROM_EMAIL = True, "Privacy <privacy@marketplace.example>"
+    assert [error.id for error in check_senders()] == ["access_control.E008"] * 2
+    settings.NOTICE_SENDERS_MADE_UP, settings.DEFAULT_FROM_EMAIL = False, "privacy@example.jp"
+    assert check_senders() == []
+    assert start(**PRODUCTION, NOTICE_SENDERS=senders())[0] == 0
 
 
 def test_env_example_lists_every_variable_and_no_other():

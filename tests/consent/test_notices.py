@@ -25,7 +25,7 @@ from consent.gate import Code, decide
 from consent.jobs import send_queued_notices
 from consent.models import OurRule
 from consent.services import notices
-from consent.services.notices import LONGEST_SENDING, MOST_ATTEMPTS, Sent, rendered, send_notices
+from consent.services.notices import LONGEST_SENDING, MOST_ATTEMPTS, Sent, rendered, send_notices, sender_of
 from members.models import ContactPoint, Notice
 from members.services.corrections import apply_correction, ask_correction
 from retention.explaining import listed, what_happens
@@ -300,8 +300,18 @@ def test_no_kind_of_notice_leaves_out_who_writes(corrected, kind, settings):
     """Number 30."""
     notice = Notice.objects.first()
     notice.kind = kind
-    _subject, body = rendered(notice)
+    _subject, body = rendered(notice, sender_of(notice))
     assert body.rstrip().endswith(settings.NOTICE_SENDERS["jp"]["mail"])
+
+
+def test_a_notice_that_nobody_signs_is_neither_claimed_nor_opened(corrected, inbox, settings, monkeypatch):
+    """It waits for the setting; the others go out."""
+    opened = []
+    monkeypatch.setattr(notices, "use", lambda *args, **kwargs: opened.append(args))
+    settings.NOTICE_SENDERS = {}
+    assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=2)
+    assert opened == []
+    assert set(Notice.objects.values_list("state", "claimed_at")) == {("queued", None)}
 
 
 # Claims
@@ -311,9 +321,9 @@ def test_what_another_sender_has_taken_up_is_not_sent(corrected, inbox, monkeypa
     """Number 31: listed as queued, and claimed by another before its turn came."""
     real = notices._send
 
-    def slow(notice):
+    def slow(notice, sender):
         Notice.objects.filter(state="queued").update(state="sending", claimed_at=timezone.now())
-        return real(notice)
+        return real(notice, sender)
 
     monkeypatch.setattr(notices, "_send", slow)
     assert send_notices() == Sent(sent=1, refused=0, failed=0, waiting=0)

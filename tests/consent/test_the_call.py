@@ -22,7 +22,9 @@ def test_a_call_from_hello_to_a_corrected_record(agent, second_agent, hanako, ev
     found = find("０３－５５５０－１２３４", actor=agent)
     assert [hit.member for hit in found.hits] == [hanako.pk]
     assert found.hits[0].name == "山＊ 花＊"
-    case = factories.identify(factories.case(hanako, agent))
+    # The telephone has found the member, so it proves nothing.
+    said = {"birth_date": "昭和55年2月3日", "postcode": "100-0001"}
+    case = factories.identify(factories.case(hanako, agent), said)
     row = mail_of(hanako)
     shown = reveal(hanako, row=row.pk, field="value", purpose=Purpose.COMPLAINT, case=case, actor=agent)
     assert shown.text == "hanako.yamada@example.jp"

@@ -225,7 +225,7 @@ def test_a_removed_telephone_proves_nothing(agent, call, hanako):
 def test_a_removed_addressee_proves_nothing(agent, call, hanako):
     with acting(None, reason="asked"):
         Addressee.objects.filter(member=hanako).update(removed_at=timezone.now())
-    assert facts_that_prove(call) == ["birth_date", "last_four"]
+    assert facts_that_prove(call, actor=agent) == ["birth_date", "last_four"]
     with pytest.raises(TooLittleOnFile):
         check_identity(call, said={"birth_date": "1980-02-03", "postcode": "100-0001"}, actor=agent)
     mail_and_phone = {"birth_date": "1980-02-03", "postcode": "100-0001", "last_four": "5678"}
@@ -255,7 +255,7 @@ def test_a_fact_that_is_not_on_file_is_neither_a_match_nor_a_try(agent, without)
     """Number 19: with two others the caller is identified by these; with one, nothing is compared."""
     case = factories.case(factories.member(**without), agent)
     everything = {"birth_date": "1980-02-03", "postcode": "100-0001", "last_four": "5678"}
-    there = facts_that_prove(case)
+    there = facts_that_prove(case, actor=agent)
     (missing,) = set(everything) - set(there)
     before = LedgerEvent.objects.count()
     for one in there:
@@ -365,7 +365,7 @@ def test_a_fact_by_which_the_member_was_found_is_no_proof(agent, hanako, typed, 
     assert hit.member == hanako.pk
     case = found_case(hanako, agent)
     everything = {"birth_date": "1980-02-03", "postcode": "100-0001", "last_four": "1234"}
-    assert set(facts_that_prove(case)) == set(everything) - {told}
+    assert set(facts_that_prove(case, actor=agent)) == set(everything) - {told}
     assert not set(typed) & set(case.found_by)
     for other in set(everything) - {told}:
         with pytest.raises(TooLittleOnFile):
@@ -379,15 +379,56 @@ def test_a_fact_by_which_the_member_was_found_is_no_proof(agent, hanako, typed, 
 def test_who_is_found_by_what_is_not_asked_proves_by_everything(agent, typed):
     member = factories.member(member_number="M-0000777")
     assert find(*typed, actor=agent).hits
-    assert len(facts_that_prove(found_case(member, agent))) == 3
+    assert len(facts_that_prove(found_case(member, agent), actor=agent)) == 3
 
 
 def test_found_by_several_ways_each_counts(agent, second_agent, hanako):
     """Number 19: to find the same member again by a number takes nothing back."""
     find("山田花子", "1980-02-03", actor=agent)
     find("hanako.yamada@example.jp", actor=agent)
-    assert facts_that_prove(found_case(hanako, agent)) == ["postcode", "last_four"]
-    assert len(facts_that_prove(found_case(hanako, second_agent))) == 3
+    assert facts_that_prove(found_case(hanako, agent), actor=agent) == ["postcode", "last_four"]
+    assert len(facts_that_prove(found_case(hanako, second_agent), actor=second_agent)) == 3
+
+
+def test_a_fact_that_finding_confirms_later_is_no_proof_either(agent, call, hanako):
+    """Past the three tries nothing is guessed fact by fact: not after the case was opened, nor before."""
+    assert len(facts_that_prove(call, actor=agent)) == 3
+    assert find("山田花子", "1980-02-03", actor=agent).hits
+    assert facts_that_prove(call, actor=agent) == ["postcode", "last_four"]
+    with pytest.raises(TooLittleOnFile):
+        check_identity(call, said=RIGHT, actor=agent)
+    assert find("山田花子", "100-0001", actor=agent).hits
+    with pytest.raises(TooLittleOnFile):
+        check_identity(call, said={"postcode": "100-0001", "last_four": "5678"}, actor=agent)
+    assert not IdentityTry.objects.exists()
+
+
+def test_what_was_found_before_the_case_counts_however_it_was_opened(agent, hanako):
+    """A case that is opened past the page of the search, or long after it, forgets nothing."""
+    find("山田花子", "1980-02-03", actor=agent)
+    assert "birth_date" not in facts_that_prove(factories.case(hanako, agent), actor=agent)
+
+
+def test_what_an_agent_found_counts_in_the_case_of_a_colleague_too(agent, second_agent, call, hanako):
+    """Whether the case is taken over, or the supervisor looks at it."""
+    find("山田花子", "1980-02-03", actor=second_agent)
+    assert len(facts_that_prove(call, actor=agent)) == 3
+    assert len(facts_that_prove(call, actor=second_agent)) == 2
+
+
+def test_a_search_without_a_hit_and_one_for_somebody_else_cost_no_fact(agent, call, hanako):
+    factories.member(name="山田 花子", birth_date="1981-01-01")
+    find("山田花子", "1981-01-01", actor=agent)
+    find("山田花子", "1982-01-01", actor=agent)
+    assert len(facts_that_prove(call, actor=agent)) == 3
+
+
+def test_who_has_identified_a_caller_since_may_ask_for_everything_again(agent, call, hanako):
+    """A regular caller, found in another way each time, is not one day without anything to prove."""
+    find("山田花子", "1980-02-03", actor=agent)
+    assert check_identity(call, said={"postcode": "100-0001", "last_four": "5678"}, actor=agent).identified
+    find("山田花子", "100-0001", actor=agent)
+    assert facts_that_prove(factories.case(hanako, agent), actor=agent) == ["birth_date", "last_four"]
 
 
 @pytest.mark.parametrize(

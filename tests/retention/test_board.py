@@ -492,3 +492,13 @@ def test_what_was_destroyed_before_its_date(committed, as_role):
         cursor.execute("ALTER TABLE retention_planline DISABLE TRIGGER append_only")
         cursor.execute("UPDATE retention_planline SET due_on = due_on + 90 WHERE category = 1")
     assert violated() == {"destroyed_early"}
+
+
+def test_what_a_plan_for_a_later_day_destroyed_is_early_outside_a_demo(committed, settings):
+    """The day that a plan names proves nothing: the certificate's own time is compared with the due date."""
+    ended(factories.member(), ago=datetime.timedelta(days=5))
+    later = timezone.localdate() + datetime.timedelta(days=400)
+    run(approved(later))
+    assert "destroyed_early" not in violated()
+    settings.DEMO = False
+    assert "destroyed_early" in violated()

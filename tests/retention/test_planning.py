@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.urls import reverse
 from django.utils import timezone
 
 from access_control.ledger import acting
@@ -58,6 +59,24 @@ def test_nothing_is_planned_for_a_day_to_come_outside_a_demo(settings):
         make_plan(today() + datetime.timedelta(days=1), actor=None)
     settings.DEMO = True
     assert make_plan(today() + datetime.timedelta(days=1), actor=None).line_count == 0
+
+
+def test_a_plan_for_a_day_to_come_is_not_approved_outside_a_demo(client, officer, settings, monkeypatch):
+    """However it came to be: nobody agrees to a destruction before its day, by page, command or service."""
+    plan = make_plan(today() + datetime.timedelta(days=1), actor=None)
+    settings.DEMO = False
+    with pytest.raises(FutureDay):
+        approve_plan(plan, actor=officer)
+    client.force_login(officer)
+    page = client.post(reverse("admin:retention_plan_approve", args=[plan.pk]))
+    assert page.context["refusal"] == "future"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{factories.PASSWORD}\n"))
+    with pytest.raises(CommandError, match="has not come"):
+        call_command("approve_purge", plan.reference, username=officer.username)
+    plan.approval.refresh_from_db()
+    assert plan.approval.approved_at is None
+    settings.DEMO = True
+    assert approve_plan(plan, actor=officer).approval.approved_at
 
 
 def test_nothing_is_planned_before_there_were_rules():

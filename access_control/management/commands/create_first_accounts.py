@@ -1,4 +1,7 @@
-"""The first administrator and the first privacy officer; after them access takes two persons."""
+"""The first administrator and the first privacy officer; after them access takes two persons.
+
+The way back in too: it works again when no two accounts can ask for access and agree to it any more.
+"""
 
 from typing import Any
 from urllib.parse import urljoin
@@ -19,7 +22,7 @@ ASKED = ("NUMBER", "NAME", "ENTITY", "USERNAME")
 class Command(ConsoleCommand):
     """Prints, once, a link for each of the two, with which they set their passwords."""
 
-    help = "Enters the first administrator and the first privacy officer, on an installation without accounts."
+    help = "Enters the first administrator and privacy officer, where no two people can ask for access and agree to it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add both persons and the console's address."""
@@ -44,7 +47,8 @@ class Command(ConsoleCommand):
             given = set_up_first_accounts(people, joined_on=timezone.localdate())
         except NotFirst:
             raise CommandError(
-                "There are accounts already. An administrator asks in the console, and another person agrees.",
+                "There are people already who can give access: an administrator asks in the console, and another person"
+                " agrees. Somebody who has never signed in may have a link that is open still.",
                 returncode=REFUSED,
             ) from None
         except ValidationError as refusal:

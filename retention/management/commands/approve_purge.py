@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand
 from retention.management.progress import find_plan
-from retention.services.planning import NotApprovable, SamePerson, approve_plan
+from retention.services.planning import FutureDay, NotApprovable, SamePerson, approve_plan
 from retention.waiting import overlaps_of
 
 
@@ -31,6 +31,12 @@ class Command(ConsoleCommand):
             approve_plan(found, actor=actor)
         except SamePerson:
             raise CommandError("Whoever made a plan does not approve it.", returncode=REFUSED) from None
+        except FutureDay:
+            raise CommandError(
+                f"Plan {found.reference} is for {found.as_of}, and that day has not come. Make one for today with"
+                " plan_purge.",
+                returncode=REFUSED,
+            ) from None
         except NotApprovable:
             raise CommandError(
                 f"Plan {found.reference} cannot be approved: it was approved before, or its time is over."
