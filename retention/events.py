@@ -20,3 +20,4 @@ class Event(models.TextChoices):
     CERTIFICATE_TAKEN = "certificate:taken", _("certificate taken out")
     CERTIFICATE_SEARCHED = "certificate:searched", _("lines of a person looked up in a certificate")
     RUN_FINISHED = "run:finished", _("destruction run finished")
+    DESTROYED_AGAIN = "restore:destroyed_again", _("keys destroyed again after a restore of the vault")

@@ -118,6 +118,14 @@ _TAIL = 65_536
 _marks: dict[Path, tuple[tuple[int, int], LedgerMark | None]] = {}
 
 
+def journals_at_hand() -> list[Path]:
+    """Every journal in the directory, by name; none where there is no directory. Raises JournalError."""
+    directory = Path(settings.CONSOLE_JOURNAL)
+    with _said(directory), suppress(FileNotFoundError):
+        return sorted(path for path in directory.iterdir() if path.suffix == ".jsonl")
+    return []
+
+
 def newest_marks() -> list[LedgerMark]:
     """The ledger event that each journal at hand names last; a journal of an earlier format names none.
 

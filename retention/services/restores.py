@@ -19,7 +19,8 @@ from access_control.services import approve, ask_approval, use_approval
 from access_control.vault import consoles
 from access_control.vault.consoles import DatabaseIdentity, Remembered
 from retention.journal import newest_marks
-from retention.restores import Loss, losses, revived_keys
+from retention.restores import Loss, losses
+from retention.services.destroying_again import order, revived
 
 APPROVAL_KIND = "restore"
 ACCEPT_LOCK = 0x72657374
@@ -34,7 +35,7 @@ class SamePersonAgain(Exception):
 
 
 class KeysAreBack(Exception):
-    """Keys that were destroyed live again; they are destroyed again before anybody opens the console."""
+    """Keys that were destroyed live again. It is ordered now that they are destroyed again, before anything opens."""
 
     def __init__(self, count: int) -> None:
         super().__init__(str(count))
@@ -55,10 +56,17 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
 
     Then the restore epoch is higher, both databases are noted as they are, and what was made before the restore carries
     nothing any more: approvals are void and cannot be spent, every session and grant has ended. Keys that are frozen
-    stay frozen. Raises NothingRestored, SamePersonAgain, KeysAreBack, JournalError, PermissionDenied.
+    stay frozen. While destroyed keys live again, calling orders instead that they be destroyed again: only a restore
+    brings them back, be there a sign of it or not.
+
+    Raises NothingRestored, SamePersonAgain, KeysAreBack, JournalError, PermissionDenied.
     """
     if not policies.can(actor, "access_control.accept_restore"):
         raise PermissionDenied
+    found = revived()
+    if found.back:
+        order(found, actor=actor, reason=reason)
+        raise KeysAreBack(found.back)
     with acting(actor, reason=reason):
         with connection.cursor() as cursor:
             # Two who call at the same moment: one after the other.
@@ -68,9 +76,7 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         signs = restore.look()
         if not signs:
             raise NothingRestored
-        if revived := revived_keys():
-            raise KeysAreBack(revived)
-        lost = losses(console)
+        lost = losses(console, held=found.held)
         payload = _payload(vault, console)
         asked = _asked(payload)
         if asked is None:
