@@ -16,6 +16,7 @@ class Event(models.TextChoices):
     PLAN_READ = "plan:read", _("destruction plan read")
     RUN_BEGUN = "run:begun", _("destruction run begun")
     RUN_GIVEN_UP = "run:given_up", _("destruction run given up")
+    JOURNAL_LOST = "run:journal_lost", _("journal of a destruction run declared lost")
     DATA_DESTROYED = "data:destroyed", _("data destroyed")
     CERTIFICATE_TAKEN = "certificate:taken", _("certificate taken out")
     CERTIFICATE_SEARCHED = "certificate:searched", _("lines of a person looked up in a certificate")
