@@ -163,6 +163,15 @@ def journals_at_hand() -> list[Path]:
     return []
 
 
+def plans_of(paths: Sequence[Path]) -> list[uuid.UUID]:
+    """The plans whose journals these are, by the names of the files; a file that no run has made is of none."""
+    found = []
+    for path in paths:
+        with suppress(ValueError):
+            found.append(uuid.UUID(path.stem))
+    return found
+
+
 def newest_marks() -> list[LedgerMark]:
     """The ledger event that each journal at hand names last; a journal of an earlier format names none.
 

@@ -11,7 +11,7 @@ from access_control.models import AcceptedRestore, Approval, LedgerEvent
 from access_control.restore import Console, Sign
 from access_control.vault import consoles, store
 from members.models import Case, Member
-from retention.journal import journals_at_hand, newest_marks
+from retention.journal import journals_at_hand, newest_marks, plans_of
 from retention.models import LegalHold, Run
 
 # Events and subjects looked at with one query.
@@ -121,20 +121,8 @@ def _unknown_plans() -> dict[bytes, int]:
 
 
 def _unknown_journals() -> int:
-    named = [path.stem for path in journals_at_hand()]
-    known = {str(plan) for plan in Run.objects.filter(plan__in=_uuids(named)).values_list("plan", flat=True)}
-    return sum(name not in known for name in named)
-
-
-def _uuids(names: Sequence[str]) -> list[uuid.UUID]:
-    found = []
-    for name in names:
-        try:
-            found.append(uuid.UUID(name))
-        except ValueError:
-            # A file that no run has made.
-            continue
-    return found
+    named = journals_at_hand()
+    return len(named) - Run.objects.filter(plan__in=plans_of(named)).count()
 
 
 def holds_not_on_record() -> dict[uuid.UUID, list[uuid.UUID]]:

@@ -13,8 +13,18 @@ from typing import Any, NamedTuple, TypeVar
 
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
-from retention.journal import entries, journals_at_hand
-from retention.models import CertificateLine
+from retention.journal import (
+    Entry,
+    JournalError,
+    JournalUnusable,
+    entries,
+    journals_at_hand,
+    path_of,
+    plans_of,
+    require_directory,
+)
+from retention.models import CertificateLine, Plan, Run
+from retention.services.stopping import journal_is_lost
 
 T = TypeVar("T")
 # Keys looked at with one query.
@@ -32,7 +42,7 @@ class DestroyedKey(NamedTuple):
 def destroyed_keys() -> Iterator[list[DestroyedKey]]:
     """Every key that a certificate line, or else a journal at hand, calls destroyed: in batches, in one order.
 
-    Raises JournalError.
+    Of a journal that two persons call lost, what is whole. Raises JournalError.
     """
     lines = CertificateLine.objects.order_by("id")
     columns = lines.values_list("id", "subject", "category", "generation", "plan__payload_hash")
@@ -41,6 +51,25 @@ def destroyed_keys() -> Iterator[list[DestroyedKey]]:
     )
     for path in journals_at_hand():
         yield from uncertified_in(path)
+
+
+def require_every_journal() -> None:
+    """Raises JournalError unless there is a journal, or the word of two persons that it is lost, for every run.
+
+    Those of runs that are not on record are missed by nobody. But a directory in which every other one is found is the
+    right one, and mounted.
+    """
+    require_directory()
+    at_hand = plans_of(journals_at_hand())
+    runs = Run.objects.exclude(plan__in=at_hand).select_related("plan").order_by("started_at")
+    missing = [run.plan for run in runs if not journal_is_lost(run.plan)]
+    if missing:
+        first = missing[0]
+        raise JournalError(
+            f"{len(missing):,} journals of runs on record are missing, the first of them {path_of(first.pk)}. Mount"
+            " their disk, or put the newest copies of all journals there, and run it again. Where no copy is left, two"
+            f" persons say so for each run: declare_journal_lost {first.reference} --as USERNAME."
+        )
 
 
 def uncertified_in(path: Path) -> Iterator[list[DestroyedKey]]:
@@ -56,7 +85,7 @@ def uncertified_in(path: Path) -> Iterator[list[DestroyedKey]]:
 
 def _destroyed_in(path: Path) -> Iterator[DestroyedKey]:
     intended: dict[int, dict[str, Any]] = {}
-    for entry in entries(path):
+    for entry in _entries(path):
         if entry.kind == "intent":
             intended[entry.says["chunk"]] = entry.says
         elif entry.kind == "done":
@@ -68,6 +97,17 @@ def _destroyed_in(path: Path) -> Iterator[DestroyedKey]:
                 if line not in spared:
                     ref = KeyRef(uuid.UUID(subject), int(category), int(generation))
                     yield DestroyedKey(uuid.UUID(line), ref, plan_hash)
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    try:
+        yield from entries(path)
+    except JournalUnusable:
+        raise
+    except JournalError:
+        plans = Plan.objects.filter(pk__in=plans_of([path]))
+        if not any(journal_is_lost(plan) for plan in plans):
+            raise
 
 
 def living(keys: Iterable[DestroyedKey]) -> dict[DestroyedKey, bool]:

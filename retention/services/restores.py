@@ -14,12 +14,13 @@ from access_control.codes import Reason
 from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import AcceptedRestore, Approval, Staff
-from access_control.restore import OF_THE_VAULT, Console, Sign
+from access_control.restore import OF_THE_VAULT, VAULT_MAY_BE_BEHIND, Console, Sign
 from access_control.services import approve, ask_approval, use_approval
 from access_control.vault import consoles
 from access_control.vault.consoles import DatabaseIdentity, Remembered
 from retention.journal import newest_marks
 from retention.restores import Loss, losses
+from retention.revived import require_every_journal
 from retention.services.destroying_again import order, revived
 
 APPROVAL_KIND = "restore"
@@ -63,6 +64,9 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
     """
     if not policies.can(actor, "access_control.accept_restore"):
         raise PermissionDenied
+    if VAULT_MAY_BE_BEHIND.intersection(restore.look()):
+        # They alone tell which keys may be back.
+        require_every_journal()
     found = revived()
     if found.back:
         order(found, actor=actor, reason=reason)

@@ -187,6 +187,76 @@ def test_keys_that_come_back_under_an_open_hold_stay_and_are_named(committed, of
             assert control.measure(timezone.now()).figure == 0
 
 
+def test_over_a_broken_journal_nothing_is_accepted_until_two_persons_call_it_lost(committed, officer, supervisor):
+    """Then what the certificate calls destroyed is destroyed again."""
+    ended(factories.member())
+    with backup("vault") as vault:
+        plan = approved()
+        run(plan)
+        with backup() as console, vault(), console():
+            path = path_of(plan.pk)
+            whole = path.read_text()
+            path.write_text(whole.replace('"kind":"finished"', '"kind":"Finished"'))
+            status, said = command("accept_restore", account=officer)
+            assert (status, "this line was changed" in said) == (1, True)
+            for account in (officer, supervisor):
+                assert command("declare_journal_lost", plan.reference, account=account)[0] == 0
+            is_refused_by_accept_restore(officer, 5)
+            assert destroyed_again()["destroyed_again"] == 5
+
+
+@pytest.mark.parametrize("missing", ["directory", "file"])
+def test_a_restored_vault_is_not_accepted_without_every_journal(committed, officer, supervisor, missing):
+    """A disk that is not mounted would tell of no destroyed key; what is lost for good, two persons say so."""
+    ended(factories.member())
+    first, second = approved(), None
+    run(first)
+    member = ended(factories.member())
+    second = approved()
+    with backup() as console, backup("vault") as vault:
+        run(second)
+        with console(), vault():
+            path = path_of(first.pk)
+            away = path.parent.with_name("away") if missing == "directory" else path.with_suffix(".away")
+            there = path.parent if missing == "directory" else path
+            there.rename(away)
+            status, said = command("accept_restore", account=officer)
+            assert (status, living(member)) == (1, 5)
+            assert ("Mount its disk" if missing == "directory" else "1 journals of runs on record are missing") in said
+            assert not Approval.objects.filter(kind="destroy_again").exists()
+            if missing == "file":
+                assert f"declare_journal_lost {first.reference}" in said
+                for account in (officer, supervisor):
+                    assert command("declare_journal_lost", first.reference, account=account)[0] == 0
+            else:
+                away.rename(there)
+            is_refused_by_accept_restore(officer, 5)
+            destroyed_again()
+            accept(officer, supervisor)
+            assert restore.look() == []
+
+
+def test_a_key_that_only_a_journal_calls_destroyed_is_red_on_the_board(committed, officer):
+    """Every night, also without a sign of a restore; and so is a journal that cannot be read."""
+    from retention.controls import CONTROLS
+
+    [control] = [one for one in CONTROLS if one.code == "revived"]
+    ended(factories.member())
+    plan = approved()
+    with backup() as console, backup("vault") as vault:
+        run(plan)
+        assert control.measure(timezone.now()).figure == 0
+        with console(), vault():
+            lines = {str(line) for line in plan.lines.values_list("pk", flat=True)}
+            measured = control.measure(timezone.now())
+            assert (measured.figure, set(measured.rows)) == (5, lines)
+            path = path_of(plan.pk)
+            path.write_text(path.read_text().replace('"kind":"done"', '"kind":"gone"'))
+            assert control.measure(timezone.now()).rows == [path.name]
+            path.unlink()
+            assert control.measure(timezone.now()).figure == 0
+
+
 def test_the_vault_hears_of_no_destruction_without_its_console(committed, hanako, as_role):
     """Only what is destroyed again is destroyed without a word about the console, and only by the purger."""
     with as_role("purger", "vault") as cursor, pytest.raises(Exception, match="for which console"):
