@@ -81,7 +81,7 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         if not signs:
             raise NothingRestored
         lost = losses(console, held=found.held)
-        payload = _payload(vault, console)
+        payload = _payload(vault, console, signs=signs, lost=lost)
         asked = _asked(payload)
         if asked is None:
             ask_approval(APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
@@ -93,10 +93,15 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         return Acceptance(signs, lost, _open_again(asked, vault, console, signs=signs, lost=lost, actor=actor))
 
 
-def _payload(vault: Remembered, console: Console) -> bytes:
-    """What both persons agree to: this console beside this vault. Neither changes while the console is closed."""
+def _payload(vault: Remembered, console: Console, *, signs: list[Sign], lost: dict[Loss, int]) -> bytes:
+    """What both persons agree to: this console beside this vault, by these signs and without what is lost.
+
+    Asking writes events, so the ledger comes nearer to what the vault was told: the newest event told stands for it.
+    """
     both = [vault.console, vault.sequence, vault.event, vault.itself, console.identity]
-    return hashlib.sha256(json.dumps(both, default=str).encode()).digest()
+    steady = [sign for sign in signs if sign not in {Sign.LEDGER_SHORT, Sign.ANOTHER_EVENT}]
+    counted = sorted((loss, count) for loss, count in lost.items() if loss is not Loss.LEDGER_EVENTS)
+    return hashlib.sha256(json.dumps([both, steady, counted], default=str).encode()).digest()
 
 
 def _asked(payload: bytes) -> Approval | None:
