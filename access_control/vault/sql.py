@@ -125,7 +125,9 @@ BEGIN
   END IF;
   RETURN QUERY
     INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
-    SELECT n.subject, n.category, n.generation, n.wrapped, under, false, clock_timestamp()
+    -- What comes in while the subject is held is held with the rest.
+    SELECT n.subject, n.category, n.generation, n.wrapped, under,
+           EXISTS (SELECT FROM public.vault_key f WHERE f.subject = n.subject AND f.frozen), clock_timestamp()
       FROM unnest(subjects, categories, generations, wraps) AS n (subject, category, generation, wrapped)
      ORDER BY n.subject, n.category, n.generation
     ON CONFLICT DO NOTHING

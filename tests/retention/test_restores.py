@@ -352,6 +352,9 @@ def test_number_1_a_hold_over_keys_that_are_not_frozen_shows(committed, officer,
     [control] = [one for one in CONTROLS if one.code == "hold_not_frozen"]
     place_legal_hold(hanako, ground="misuse", actor=officer)
     assert control.measure(timezone.now()).figure == 0
+    # One key alone is enough, and the vault leaves none that is made under the hold.
+    store.freeze([hanako.pk], [Category.PAYMENT], hold=False)
+    assert control.measure(timezone.now()).rows == [str(hanako.pk)]
     store.freeze([hanako.pk], list(Category), hold=False)
     assert control.measure(timezone.now()).rows == [str(hanako.pk)]
 

@@ -468,6 +468,17 @@ def test_frozen_keys_survive_destruction(ref, destroy):
     assert set(destroy(ref)) == {ref}
 
 
+def test_a_key_made_while_its_subject_is_frozen_is_frozen_too(ref):
+    """A hold keeps what comes in later as well, until the subject is thawed."""
+    store.freeze([ref.subject], [IDENTITY], hold=True)
+    later, stranger = KeyRef(ref.subject, CONTACT, 1), KeyRef(new_id(), CONTACT, 1)
+    store.create([(later, wrapped()), (stranger, wrapped())], keyring_id=1)
+    frozen = {key.ref: key.frozen for key in store.left([ref.subject, stranger.subject])}
+    assert (frozen[later], frozen[stranger]) == (True, False)
+    store.freeze([ref.subject], [IDENTITY, CONTACT], hold=False)
+    assert not any(key.frozen for key in store.left([ref.subject]))
+
+
 def test_the_ceiling_stops_destructions(alone, ref, keep, destroy, as_role):
     owner_sets(as_role, destructions_per_hour=2)
     others = [KeyRef(new_id(), IDENTITY, 1) for _ in range(2)]
