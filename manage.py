@@ -9,6 +9,7 @@ ROLE_OF = {
     "migrate": "owner",
     "setup_roles": "owner",
     "run_purge": "purger",
+    "destroy_again": "purger",
     "policy_board": "reader",
     "report": "reader",
     "verify_purge": "reader",

@@ -47,6 +47,8 @@ class Sign(models.TextChoices):
 
 
 OF_THE_VAULT = frozenset({Sign.VAULT_MOVED, Sign.VAULT_FORGOT})
+# The journal also tells alone, when both databases were restored where they were: so the vault may be behind as well.
+VAULT_MAY_BE_BEHIND = OF_THE_VAULT | {Sign.JOURNAL_AHEAD}
 
 
 class DatabaseRestored(Exception):
@@ -199,7 +201,7 @@ def sentence(signs: Sequence[Sign]) -> str:
         named = "; ".join(str(sign.label) for sign in signs)
     if set(signs) <= OF_THE_VAULT:
         what = "The vault was restored from a backup, or moved: keys that were destroyed may be back."
-        then = "First destroy again what the journals list (docs/operations.md, Restoring)."
+        then = "Running accept_restore orders that they be destroyed again (docs/operations.md, The vault alone)."
     else:
         what = "The console was restored from a backup, or moved: it has forgotten what happened since."
         then = "Holds, departures and spent approvals may be missing (docs/operations.md, Restoring)."

@@ -255,6 +255,11 @@ def approval_stands(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes) -
     return _standing(kind, payload_hash).filter(pk=approval_id, used_at__isnull=False).exists()
 
 
+def keep_approval(approval_id: uuid.UUID) -> None:
+    """Until this transaction ends, whoever would change the approval, or end what it is for, waits."""
+    locks.share(Approval.objects.filter(pk=approval_id))
+
+
 def _standing(kind: str, payload_hash: bytes) -> QuerySet[Approval]:
     return Approval.objects.filter(
         Q(requester=None) | Q(requester__left_on=None, requester__account__epoch=F("requester_epoch")),

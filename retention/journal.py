@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from django.conf import settings
 
@@ -32,6 +32,10 @@ FORMAT = 1
 
 class JournalError(Exception):
     """The journal is missing, cannot be used, or a line of it does not fit the one before. The message says which."""
+
+
+class JournalUnusable(JournalError):
+    """The operating system does not give the journal out. It is not lost: the message says what to mend."""
 
 
 # What to do about it, by the error of the operating system; for the others the last one.
@@ -49,12 +53,14 @@ _NEXT_OF_OTHERS = "Mend the disk or the setting CONSOLE_JOURNAL, then run it aga
 
 @contextmanager
 def _said(path: Path) -> Iterator[None]:
-    """An error of the operating system becomes a JournalError: what happened to which file, and what to do."""
+    """An error of the operating system becomes JournalUnusable: what happened to which file, and what to do."""
     try:
         yield
     except OSError as error:
         next_step = _NEXT.get(error.errno or 0, _NEXT_OF_OTHERS)
-        raise JournalError(f"{path} cannot be used ({type(error).__name__}, {error.strerror}). {next_step}") from None
+        raise JournalUnusable(
+            f"{path} cannot be used ({type(error).__name__}, {error.strerror}). {next_step}"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +78,21 @@ def path_of(plan: uuid.UUID) -> Path:
     return Path(settings.CONSOLE_JOURNAL) / f"{plan}.jsonl"
 
 
+def is_at_hand(plan: uuid.UUID) -> bool:
+    """Whether there is a journal of a plan's run. Raises JournalUnusable."""
+    return _is_there(path_of(plan))
+
+
+def _is_there(path: Path) -> bool:
+    with _said(path):
+        try:
+            # Path.exists() takes more than one error for absence.
+            path.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+
 def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode("ascii", errors="replace")).hexdigest()
 
@@ -83,7 +104,7 @@ def entries(path: Path, *, size: int | None = None) -> Iterator[Entry]:
     """
     before, left = _hashed(""), size
     try:
-        with path.open("r", encoding="ascii", newline="\n") as file:
+        with _said(path), _opened(path) as file:
             for number, line in enumerate(file, 1):
                 if left is not None:
                     if left <= 0:
@@ -96,12 +117,28 @@ def entries(path: Path, *, size: int | None = None) -> Iterator[Entry]:
                     raise JournalError(f"{path}, line {number}: this line was changed, torn, or is out of place.")
                 before = says["hash"]
                 yield Entry(number, says["kind"], says, before)
-    except FileNotFoundError:
-        raise JournalError(f"{path} is missing.") from None
-    except OSError as error:
-        raise JournalError(f"{path} cannot be read ({type(error).__name__}).") from None
     except UnicodeDecodeError:
         raise JournalError(f"{path} holds bytes that no journal holds.") from None
+
+
+def _opened(path: Path) -> TextIO:
+    """The file to be read. Raises JournalError when it is missing, JournalUnusable when its directory is: a mount?"""
+    try:
+        return path.open("r", encoding="ascii", newline="\n")
+    except FileNotFoundError:
+        require_directory()
+        raise JournalError(f"{path} is missing.") from None
+
+
+def require_directory() -> None:
+    """Raises JournalUnusable where the directory of the journals is missing: an unmounted disk holds every one."""
+    directory = Path(settings.CONSOLE_JOURNAL)
+    if not _is_there(directory):
+        raise JournalUnusable(
+            f"The directory of the journals, {directory}, is missing. Mount its disk, or mend the setting"
+            " CONSOLE_JOURNAL. Only if the disk is lost: make the directory, put the newest copies of all journals"
+            " into it, and run it again."
+        )
 
 
 class LedgerMark(NamedTuple):
@@ -116,6 +153,23 @@ class LedgerMark(NamedTuple):
 _TAIL = 65_536
 # Journal → (its size and time when it was read, the mark on its last line).
 _marks: dict[Path, tuple[tuple[int, int], LedgerMark | None]] = {}
+
+
+def journals_at_hand() -> list[Path]:
+    """Every journal in the directory, by name; none where there is no directory. Raises JournalError."""
+    directory = Path(settings.CONSOLE_JOURNAL)
+    with _said(directory), suppress(FileNotFoundError):
+        return sorted(path for path in directory.iterdir() if path.suffix == ".jsonl")
+    return []
+
+
+def plans_of(paths: Sequence[Path]) -> list[uuid.UUID]:
+    """The plans whose journals these are, by the names of the files; a file that no run has made is of none."""
+    found = []
+    for path in paths:
+        with suppress(ValueError):
+            found.append(uuid.UUID(path.stem))
+    return found
 
 
 def newest_marks() -> list[LedgerMark]:
@@ -166,7 +220,8 @@ class Journal:
     def __init__(self, plan: uuid.UUID, *, begun: bool = False) -> None:
         """``begun``: the run is on record, so its journal must be there. Raises JournalError."""
         self.path = path_of(plan)
-        if begun and not self.path.exists():
+        if begun and not is_at_hand(plan):
+            require_directory()
             raise JournalError(f"{self.path} is missing, but the run has begun. Put it back from where the run began.")
         self._number, self.head = 0, _hashed("")
         self.chunk = 0

@@ -2,22 +2,19 @@
 
 import datetime
 import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from django.conf import settings
 from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
 from access_control.models import AcceptedRestore, Approval, LedgerEvent
 from access_control.restore import Console, Sign
 from access_control.vault import consoles, store
-from access_control.vault.seal import KeyRef
 from members.models import Case, Member
-from retention.journal import entries, newest_marks
-from retention.models import CertificateLine, LegalHold, Run
+from retention.journal import journals_at_hand, newest_marks, plans_of
+from retention.models import LegalHold, Run
 
-# Keys, events and subjects looked at with one query.
+# Events and subjects looked at with one query.
 BATCH = 5_000
 _LONG_AGO = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
@@ -38,6 +35,10 @@ class Loss(models.TextChoices):
     WITHOUT_ROWS = (
         "subjects_without_rows",
         _("members and cases that were new: their keys are there, their rows are not"),
+    )
+    HELD_AND_BACK = (
+        "held_and_back",
+        _("keys that were destroyed and live again, kept by a legal hold until it is lifted"),
     )
     WITHOUT_FENCE = "certified_without_fence", _("certified items of runs of which the vault knows less")
 
@@ -75,53 +76,8 @@ def runs_the_vault_forgot() -> list[Run]:
     return [run for run in runs if destroyed.get(bytes(run.plan.payload_hash), 0) < run.destroyed_count]
 
 
-def destroyed_keys() -> Iterator[list[KeyRef]]:
-    """Every key that a certificate line or a journal at hand calls destroyed, in batches. Raises JournalError."""
-    lines = CertificateLine.objects.values_list("subject", "category", "generation").order_by("id")
-    yield from _batches(KeyRef(*line) for line in lines.iterator(chunk_size=BATCH))
-    for path in _journals():
-        yield from _batches(iter(_destroyed_in(path)))
-
-
-def _journals() -> list[Path]:
-    directory = Path(settings.CONSOLE_JOURNAL)
-    return sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
-
-
-def _destroyed_in(path: Path) -> Iterator[KeyRef]:
-    intended: dict[int, list[list[str]]] = {}
-    for entry in entries(path):
-        if entry.kind == "intent":
-            intended[entry.says["chunk"]] = entry.says["keys"]
-        elif entry.kind == "done":
-            spared = set(entry.says["spared"])
-            for line, subject, category, generation in intended.pop(entry.says["chunk"], []):
-                if line not in spared:
-                    yield KeyRef(uuid.UUID(subject), int(category), int(generation))
-
-
-def _batches(refs: Iterator[KeyRef]) -> Iterator[list[KeyRef]]:
-    batch: list[KeyRef] = []
-    for ref in refs:
-        batch.append(ref)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def revived_keys() -> int:
-    """How many keys that were destroyed live again and could be destroyed again. Raises JournalError."""
-    revived: set[KeyRef] = set()
-    for batch in destroyed_keys():
-        living = {key.ref for key in store.left(sorted({ref.subject for ref in batch})) if not key.frozen}
-        revived |= living.intersection(batch)
-    return len(revived)
-
-
-def losses(console: Console) -> dict[Loss, int]:
-    """What is lost, counted by kind. Opens nothing and changes nothing."""
+def losses(console: Console, *, held: int) -> dict[Loss, int]:
+    """What is lost, counted by kind; ``held`` keys are back and kept by a hold. Opens nothing and changes nothing."""
     since = _last_agreement()
     unknown_plans = _unknown_plans()
     fetched = consoles.events_fetched(since)
@@ -138,6 +94,7 @@ def losses(console: Console) -> dict[Loss, int]:
         # Whoever came back is held here as a former member, and is due.
         Loss.FORMER_MEMBERS: _former_members(opened),
         Loss.WITHOUT_ROWS: _without_rows(consoles.subjects_made(since)),
+        Loss.HELD_AND_BACK: held,
         Loss.WITHOUT_FENCE: sum(run.destroyed_count for run in runs_the_vault_forgot()),
     }
 
@@ -164,20 +121,8 @@ def _unknown_plans() -> dict[bytes, int]:
 
 
 def _unknown_journals() -> int:
-    named = [path.stem for path in _journals()]
-    known = {str(plan) for plan in Run.objects.filter(plan__in=_uuids(named)).values_list("plan", flat=True)}
-    return sum(name not in known for name in named)
-
-
-def _uuids(names: Sequence[str]) -> list[uuid.UUID]:
-    found = []
-    for name in names:
-        try:
-            found.append(uuid.UUID(name))
-        except ValueError:
-            # A file that no run has made.
-            continue
-    return found
+    named = journals_at_hand()
+    return len(named) - Run.objects.filter(plan__in=plans_of(named)).count()
 
 
 def holds_not_on_record() -> dict[uuid.UUID, list[uuid.UUID]]:

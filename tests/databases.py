@@ -14,6 +14,10 @@ from psycopg import sql
 ALIASES = {"default": ("DATABASE_URL", "console"), "vault": ("VAULT_DATABASE_URL", "vault")}
 
 
+# The last two arguments of vault_destroy: the console that the vault serves speaks, and names no event.
+TOLD = "(SELECT ARRAY[database, system, timeline, restore_epoch, NULL] FROM public.vault_console()), NULL"
+
+
 def credentials(alias, role):
     """(user, password) of a role."""
     url = urlsplit(settings.DATABASE_URL_OF(*ALIASES[alias], role))

@@ -274,8 +274,10 @@ def test_keys_are_fetched_by_the_door_alone():
 OTHER_LOCKS = {
     "access_control.locks": "the one place",
     "access_control.sign_in": "failed tries of nobody's are forgotten, passing over those that are locked",
+    "access_control.vault.destruction_sql": "the vault's own functions lock its keys, which come last",
     "access_control.vault.lookup_sql": "the vault's own functions lock its keys, which come last",
     "access_control.vault.sql": "the vault's own functions lock its keys, which come last",
+    "retention.models.plans": "the end of a plan waits for a chunk under way, whoever writes it (trigger)",
     "retention.services.items": "the purger passes over rows that are locked: members, then cases",
     "retention.services.purging": "the purger finishes what the vault has destroyed: members alone",
 }

@@ -39,7 +39,7 @@ from retention.services.stopping import withdraw_plan
 from retention.services.verifying import verify_again, verify_plan
 from tests import factories
 from tests.conftest import ALIASES
-from tests.databases import become, clone, clones_are_meant, credentials, drop, point_at
+from tests.databases import TOLD, become, clone, clones_are_meant, credentials, drop, point_at
 from tests.retention.conftest import approved, ended
 
 # SQLSTATEs: PostgreSQL's own, then the console's and the vault's.
@@ -470,7 +470,7 @@ def test_each_role_calls_the_vault_functions_it_needs_and_no_other(cursor_as):
 
 DESTROY = (
     "SELECT * FROM public.vault_destroy(ARRAY[%s]::uuid[], ARRAY[%s]::smallint[], ARRAY[%s]::bigint[],"
-    " ARRAY[gen_random_uuid()], decode(repeat('ab', 32), 'hex'))"
+    f" ARRAY[gen_random_uuid()], decode(repeat('ab', 32), 'hex'), {TOLD})"
 )
 
 

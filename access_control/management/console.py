@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from access_control.characters import strange_character
 from access_control.locks import StillUnderWay
 from access_control.models import Staff
-from access_control.vault.errors import VaultError
+from access_control.vault.errors import AnotherConsole, VaultError
 
 REFUSED = 1
 BAD_USAGE = 2
@@ -56,6 +56,13 @@ class ConsoleCommand(BaseCommand):
             raise CommandError(str(refused), returncode=REFUSED) from None
         except StillUnderWay as stuck:
             raise CommandError(str(stuck), returncode=REFUSED) from None
+        except AnotherConsole:
+            raise CommandError(
+                "The vault serves another console than this one: a database was restored or moved meanwhile. What this"
+                " command had committed stays. Run check, go on as docs/operations.md says (Restoring), then run it"
+                " again.",
+                returncode=REFUSED,
+            ) from None
         except (OperationalError, InterfaceError) as error:
             code = getattr(error.__cause__, "sqlstate", None)
             raise CommandError(

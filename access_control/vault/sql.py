@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections, transaction
 
-from access_control.vault import console_sql, lookup_sql
+from access_control.vault import console_sql, destruction_sql, lookup_sql
 from access_control.vault.roles import role_names
 
 ALIAS = "vault"
@@ -125,7 +125,9 @@ BEGIN
   END IF;
   RETURN QUERY
     INSERT INTO public.vault_key (subject, category, generation, wrapped, keyring, frozen, created)
-    SELECT n.subject, n.category, n.generation, n.wrapped, under, false, clock_timestamp()
+    -- What comes in while the subject is held is held with the rest.
+    SELECT n.subject, n.category, n.generation, n.wrapped, under,
+           EXISTS (SELECT FROM public.vault_key f WHERE f.subject = n.subject AND f.frozen), clock_timestamp()
       FROM unnest(subjects, categories, generations, wraps) AS n (subject, category, generation, wrapped)
      ORDER BY n.subject, n.category, n.generation
     ON CONFLICT DO NOTHING
@@ -138,77 +140,6 @@ BEGIN
     RAISE EXCEPTION 'a destroyed generation never gets a key again' USING ERRCODE = 'CV001';
   END IF;
 END $$;
-
-CREATE OR REPLACE FUNCTION vault_destroy(
-  subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea,
-  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
-RETURNS TABLE (ended_lines uuid[], destroyed_at timestamptz, keyring integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-  spent bigint;
-  ceiling integer;
-  epoch integer;
-  moment timestamptz := clock_timestamp();
-  done integer := 0;
-BEGIN
-  IF approved_plan IS NULL OR length(approved_plan) <> 32 THEN
-    RAISE EXCEPTION 'a destruction names the hash of its approved plan' USING ERRCODE = 'CV005';
-  END IF;
-  IF (SELECT count(DISTINCT one.line) FROM unnest(lines) AS one (line)) <> cardinality(subjects) THEN
-    RAISE EXCEPTION 'each key ends under a certificate line of its own' USING ERRCODE = 'CV005';
-  END IF;
-  PERFORM public.vault_hear(told, told_event);
-  SELECT i.destructions_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
-  PERFORM public.vault_count_alone(2);
-  SELECT coalesce(sum(r.destroyed), 0) INTO spent FROM public.vault_destroyrecord r
-   WHERE r.at > clock_timestamp() - interval '1 hour';
-  IF spent + cardinality(subjects) > ceiling THEN
-    RAISE EXCEPTION 'the hourly ceiling of % destructions is reached', ceiling USING ERRCODE = 'CV002';
-  END IF;
-  -- In the order in which vault_lock_living locks too, so that neither waits for the other for ever.
-  PERFORM FROM public.vault_key k JOIN unnest(subjects, categories, generations) AS d (subject, category, generation)
-       ON (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
-    ORDER BY k.subject, k.category, k.generation FOR NO KEY UPDATE OF k;
-  PERFORM pg_advisory_xact_lock_shared(7301);
-  FOR ended_lines, destroyed_at, keyring IN
-    WITH ended AS (
-      UPDATE public.vault_key k
-         SET wrapped = NULL, destroyed_at = moment, certificate_line = d.line, plan_hash = approved_plan
-        FROM unnest(subjects, categories, generations, lines) AS d (subject, category, generation, line)
-       WHERE (k.subject, k.category, k.generation) = (d.subject, d.category, d.generation)
-         AND NOT k.frozen AND k.destroyed_at IS NULL
-      RETURNING k.certificate_line, k.keyring)
-    SELECT array_agg(e.certificate_line), moment, e.keyring FROM ended e GROUP BY e.keyring
-  LOOP
-    done := done + cardinality(ended_lines);
-    RETURN NEXT;
-  END LOOP;
-  -- A lookup dies with the last living key of a category it rests on, and every one with that of the identity (1).
-  WITH dead AS (
-    SELECT DISTINCT s.subject, s.category FROM unnest(subjects, categories) AS s (subject, category)
-     WHERE NOT EXISTS (SELECT FROM public.vault_key k
-                        WHERE k.subject = s.subject AND k.category = s.category AND k.wrapped IS NOT NULL)
-  ), gone AS (
-    DELETE FROM public.vault_lookup l USING dead d
-     WHERE l.subject = d.subject AND d.category IN (1, l.category, l.joined)
-    RETURNING l.field, l.mac)
-  -- Of a member number (1) a stone stays, of nothing else. Its key is the vault's own, the number's is in no database.
-  INSERT INTO public.vault_tombstone (stone, destroyed_at, ends_on)
-  SELECT DISTINCT sha256(i.tombstone_key || g.mac), moment, (moment AT TIME ZONE 'Asia/Tokyo')::date + i.tombstone_days
-    FROM gone g CROSS JOIN public.vault_installation i WHERE g.field = 1
-  ON CONFLICT (stone) DO UPDATE SET destroyed_at = EXCLUDED.destroyed_at, ends_on = EXCLUDED.ends_on;
-  INSERT INTO public.vault_destroyrecord (at, restore_epoch, xid, role, plan_hash, destroyed)
-  VALUES (clock_timestamp(), epoch, pg_current_xact_id(), session_user, approved_plan, done);
-END $$;
-
--- How many more keys may be destroyed this hour.
-CREATE OR REPLACE FUNCTION vault_destructions_left() RETURNS integer
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT greatest(0, i.destructions_per_hour - (SELECT coalesce(sum(r.destroyed), 0) FROM public.vault_destroyrecord r
-                                                 WHERE r.at > clock_timestamp() - interval '1 hour'))::integer
-    FROM public.vault_installation i
-$$;
 
 CREATE OR REPLACE FUNCTION vault_freeze(
   wanted uuid[], kinds smallint[], hold boolean, for_hold uuid DEFAULT NULL,
@@ -383,6 +314,7 @@ MAY_CALL = {
         "vault_tell(bigint[], uuid)",
         "vault_destroyed_by_plan()",
         "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid)",
+        "vault_destroy_again(uuid[], smallint[], bigint[], uuid[], bytea)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_subjects_with_more(uuid[], smallint[], bigint[], smallint)",
@@ -438,6 +370,7 @@ def lay_after_migrate(*, using: str, **_: Any) -> None:
             cursor.execute(OUTDATED)
             cursor.execute(console_sql.FUNCTIONS)
             cursor.execute(FUNCTIONS)
+            cursor.execute(destruction_sql.FUNCTIONS)
             cursor.execute(lookup_sql.FUNCTIONS)
             cursor.execute(console_sql.TRIGGERS)
             cursor.execute(TRIGGERS)

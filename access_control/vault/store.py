@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connections
 
@@ -114,17 +114,34 @@ def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> l
 
     Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached, AnotherConsole.
     """
-    refs = [ref for ref, _ in items]
     with call(
         "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s, %s::bigint[], %s)",
-        [ref.subject for ref in refs],
-        [ref.category for ref in refs],
-        [ref.generation for ref in refs],
-        [line for _, line in items],
+        *_columns(items),
         plan_hash,
         *told(),
     ) as cursor:
         return [Ended(*row) for row in cursor.fetchall()]
+
+
+def destroy_again(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> list[Ended]:
+    """Like :func:`destroy`, for keys that came back with a restored vault, which may remember another console.
+
+    Raises CeilingReached.
+    """
+    with call(
+        "SELECT * FROM vault_destroy_again(%b, %b::smallint[], %b::bigint[], %b, %s)", *_columns(items), plan_hash
+    ) as cursor:
+        return [Ended(*row) for row in cursor.fetchall()]
+
+
+def _columns(items: Sequence[tuple[KeyRef, uuid.UUID]]) -> list[list[Any]]:
+    refs = [ref for ref, _ in items]
+    return [
+        [ref.subject for ref in refs],
+        [ref.category for ref in refs],
+        [ref.generation for ref in refs],
+        [line for _, line in items],
+    ]
 
 
 def destructions_left() -> int:
@@ -134,11 +151,17 @@ def destructions_left() -> int:
 
 
 def freeze(
-    subjects: Sequence[uuid.UUID], categories: Sequence[int], *, hold: bool, for_hold: uuid.UUID | None = None
+    subjects: Sequence[uuid.UUID],
+    categories: Sequence[int],
+    *,
+    hold: bool,
+    for_hold: uuid.UUID | None = None,
+    tell: bool = True,
 ) -> int:
     """Set or lift ``frozen`` on the living keys; returns how many changed. A frozen key cannot be destroyed.
 
-    The vault remembers the legal hold for which it froze, until it thaws. Raises AnotherConsole.
+    The vault remembers the legal hold for which it froze, until it thaws. Without ``tell`` it hears nothing of the
+    console, for a restored vault may remember another one. Raises AnotherConsole.
     """
     with call(
         "SELECT vault_freeze(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
@@ -146,7 +169,7 @@ def freeze(
         list(categories),
         hold,
         for_hold,
-        *told(),
+        *(told() if tell else (None, None)),
     ) as cursor:
         return int(cursor.fetchone()[0])
 

@@ -67,12 +67,9 @@ def _frozen_without_hold(now: datetime.datetime) -> Measured:
 
 
 def _hold_not_frozen(now: datetime.datetime) -> Measured:
-    """Members with an open hold of whose living keys none is frozen: the vault would destroy them."""
+    """Members with an open hold of whose living keys one is not frozen: the vault would destroy it."""
     held = sorted(set(LegalHold.objects.filter(lifted_at=None).values_list("member_id", flat=True)))
-    living: dict[uuid.UUID, bool] = {}
-    for key in store.left(held):
-        living[key.ref.subject] = living.get(key.ref.subject, False) or key.frozen
-    bare = [str(member) for member in held if living.get(member) is False]
+    bare = sorted({str(key.ref.subject) for members in _batched(held) for key in store.left(members) if not key.frozen})
     return Measured(len(bare), bare[:MOST_ROWS])
 
 

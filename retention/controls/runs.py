@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
@@ -9,7 +10,9 @@ from access_control.controls import MOST_ROWS, Control, Measured, queried, talli
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
 from retention.controls.due import WINDOW, WITHOUT_DELAY
+from retention.journal import JournalError, journals_at_hand, plans_of
 from retention.models import CertificateLine, Run
+from retention.revived import living, uncertified_in
 
 STALLED = datetime.timedelta(hours=1)
 # Twice the month in which the nightly look comes round.
@@ -41,7 +44,11 @@ def _stalled(now: datetime.datetime) -> Measured:
 
 
 def _revived(now: datetime.datetime) -> Measured:
-    """Keys that the certificates of the last 30 days call destroyed, and that the vault holds."""
+    """Keys that the vault holds, and the certificates of the last 30 days or a journal call destroyed.
+
+    Older certificates are looked at by ``verify_purge --all``; the journal of a run that is finished here says the same
+    as its certificate.
+    """
     lines = CertificateLine.objects.filter(destroyed_at__gt=now - WINDOW).order_by("subject")
     found: list[str] = []
     batch: list[tuple[uuid.UUID, int, int, uuid.UUID]] = []
@@ -50,7 +57,33 @@ def _revived(now: datetime.datetime) -> Measured:
         batch.append(line)
         if len(batch) == 5_000:
             figure, batch = figure + _alive_among(batch, found), []
-    return Measured(figure + _alive_among(batch, found), found[:MOST_ROWS])
+    figure += _alive_among(batch, found)
+    try:
+        at_hand = journals_at_hand()
+    except JournalError:
+        at_hand, figure = [], figure + 1
+        found.append("journals")
+    finished = set(
+        Run.objects.filter(plan__in=plans_of(at_hand), finished_at__isnull=False).values_list("plan", flat=True)
+    )
+    for path in at_hand:
+        if finished.isdisjoint(plans_of([path])):
+            figure += _alive_in(path, found)
+    return Measured(figure, found[:MOST_ROWS])
+
+
+def _alive_in(path: Path, found: list[str]) -> int:
+    """A journal that does not open, or of which a line was changed, is found as well."""
+    alive = 0
+    try:
+        for keys in uncertified_in(path):
+            lines = [str(key.line) for key in living(keys)]
+            alive += len(lines)
+            found += lines[:MOST_ROWS]
+    except JournalError:
+        alive += 1
+        found.append(path.name)
+    return alive
 
 
 def _alive_among(lines: list[tuple[uuid.UUID, int, int, uuid.UUID]], found: list[str]) -> int:
@@ -149,10 +182,10 @@ CONTROLS: tuple[Control, ...] = (
     Control(
         "P7_B2",
         "revived",
-        _("keys alive that a certificate calls destroyed, 30 days"),
+        _("keys alive that a certificate of the last 30 days or a journal calls destroyed"),
         _revived,
         why=_("The vault is asked by itself: a key put back would make a destroyed value readable again."),
-        rows_are=_("certificate lines"),
+        rows_are=_("certificate lines, or journals that cannot be read"),
     ),
     Control(
         "P7_B2",

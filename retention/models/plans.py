@@ -155,6 +155,9 @@ class PlanEnd(models.Model):
 CREATE OR REPLACE FUNCTION plan_end_fits() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  -- A chunk under way keeps the approval of its plan (FOR SHARE): it ends first, or finds this row.
+  PERFORM FROM public.access_control_approval a JOIN public.retention_plan p ON p.approval_id = a.id
+    WHERE p.id = NEW.plan_id FOR NO KEY UPDATE OF a;
   IF NEW.kind = 'withdrawn' AND EXISTS (SELECT FROM public.retention_run r WHERE r.plan_id = NEW.plan_id) THEN
     RAISE EXCEPTION 'a plan whose run has begun is not withdrawn' USING ERRCODE = 'CA009';
   END IF;

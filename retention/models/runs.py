@@ -153,6 +153,25 @@ class Certificate(models.Model):
     salt = models.BinaryField()
 
     append_only = True
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION certificate_has_its_journal() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NEW.document::jsonb ->> 'journal' IS NULL AND NOT EXISTS (
+       SELECT FROM public.retention_planend e JOIN public.retention_plan p ON p.id = e.plan_id
+         JOIN public.access_control_approval a ON a.payload_hash = sha256('journal_lost '::bytea || p.payload_hash)
+        WHERE p.id = NEW.plan_id AND e.kind = 'given_up' AND a.kind = 'journal_lost' AND a.used_at IS NOT NULL
+          AND a.requester_id IS NOT NULL) THEN
+    RAISE EXCEPTION 'a certificate without a journal is of a run given up whose journal two persons call lost'
+      USING ERRCODE = 'CA009';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER certificate_has_its_journal BEFORE INSERT ON retention_certificate
+  FOR EACH ROW EXECUTE FUNCTION certificate_has_its_journal();
+""",
+    )
 
     privileges: ClassVar = {"purger": ADDS}
     untracked = "Rows are only ever added."

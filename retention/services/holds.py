@@ -74,25 +74,33 @@ def lift_legal_hold(hold: LegalHold, *, actor: Staff, reason: str = Reason.HOLD_
         return hold
 
 
-def thaw(members: Sequence[uuid.UUID], *, actor: Staff | None = None, reason: str = Reason.HOLD_LIFTED) -> int:
+def thaw(
+    members: Sequence[uuid.UUID],
+    *,
+    actor: Staff | None = None,
+    reason: str = Reason.HOLD_LIFTED,
+    tell: bool = True,
+) -> int:
     """Keys of those of ``members`` whose holds were all lifted are frozen no longer; returns of how many members.
 
     Every hold for which the vault froze must stand as lifted in the console's history. A freeze of which nothing is on
     record stays: a crash left it, or a restore has lost its hold. Placing a hold takes it over; lifting that one thaws.
-    Called after a hold was lifted, and by every plan for keys that a crash has left frozen.
+    Called after a hold was lifted, by every plan for keys that a crash has left frozen, and for keys that came back
+    frozen with a restored vault, which then hears nothing of the console (``tell``).
     """
     thawed = 0
     for member_id in members:
         with acting(actor, reason=reason) as act:
             # A hold that is being placed has this row: it is on record when the row is free, or was never placed.
             member = locks.change_one(Member, member_id)
-            if _may_thaw(member) and (keys := store.freeze(subjects_of(member), list(Category), hold=False)):
+            if may_thaw(member) and (keys := store.freeze(subjects_of(member), list(Category), hold=False, tell=tell)):
                 act.record(Event.KEYS_THAWED, subject=member.pk, count=keys)
                 thawed += 1
     return thawed
 
 
-def _may_thaw(member: Member) -> bool:
+def may_thaw(member: Member) -> bool:
+    """Whether every hold of the member, and every one for which the vault froze their keys, was lifted on record."""
     if LegalHold.objects.filter(member=member, lifted_at=None).exists():
         return False
     lifted = LegalHold.history.filter(member_id=member.pk, lifted_at__isnull=False)

@@ -18,7 +18,7 @@ from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
 from access_control.services import NotApprovable, approve, ask_approval
-from members.models import Member
+from members.models import Case, Member
 from retention.due import DueKey, Obstacles, due_chunks
 from retention.events import Event
 from retention.models import Plan, PlanExclusion, PlanLine, new_plan_reference
@@ -125,8 +125,15 @@ def make_plan(
         )
         act.record(Event.PLAN_MADE, note=plan.pk, count=line_count)
     # For the next plan. A hold that is being placed meanwhile has the member's row, and is waited for.
-    thaw([one for one in sorted(stray) if Member.objects.filter(pk=one).exists()])
+    thaw(_members_of(stray))
     return plan
+
+
+def _members_of(subjects: set[uuid.UUID]) -> list[uuid.UUID]:
+    """The members among the subjects, and those whom the cases among them are about, in order of their ids."""
+    members = set(Member.objects.filter(pk__in=subjects).values_list("pk", flat=True))
+    cases = Case.objects.filter(pk__in=subjects, member__isnull=False)
+    return sorted(members | set(cases.values_list("member_id", flat=True)))
 
 
 _KEY_COLUMNS = ("subject", "subject_kind", "category", "generation", "start", "started_on", "due_on", "rule")

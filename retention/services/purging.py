@@ -42,14 +42,14 @@ from access_control import signing
 from access_control.codes import Reason, SubjectKind
 from access_control.copying import array
 from access_control.ledger import Act, acting
-from access_control.services import NotApprovable, approval_stands, use_approval
+from access_control.services import NotApprovable, approval_stands, keep_approval, use_approval
 from access_control.vault import store
 from access_control.vault.calls import ALIAS as VAULT
 from access_control.vault.errors import CeilingReached
 from members.models import Member
 from members.services.erasure import erase
 from retention.events import Event
-from retention.journal import Journal, JournalError
+from retention.journal import Journal, JournalError, JournalUnusable
 from retention.models import Parked, Plan, PlanEnd, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
@@ -57,6 +57,7 @@ from retention.services.items import Item, emptied_by, ended_elsewhere, lock, pe
 from retention.services.planning import APPROVAL_KIND, FutureDay, lies_ahead
 from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
+from retention.services.stopping import journal_is_lost
 
 RUN_LOCK = 0x70757267
 
@@ -162,6 +163,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
                 if allowed < len(items):
                     raise CeilingReached
             with acting(None, reason=Reason.RETENTION_ENDED) as act:
+                keep_approval(plan.approval_id)
                 issue(plan, key=key, journal=journal)
                 reached(Point.SIGNED)
                 now = timezone.now()
@@ -176,11 +178,16 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
 
 
 def _journal(plan: Plan, *, begun: bool, given_up: bool) -> Journal | None:
-    """The journal to go on with. None: it is lost, and two persons have given the run up. Raises JournalError."""
+    """The journal to go on with. None: two persons have given the run up, and two have called its journal lost.
+
+    Raises JournalError; a file that the operating system does not give out is not lost.
+    """
     try:
         return open_journal(plan, begun=begun)
+    except JournalUnusable:
+        raise
     except JournalError:
-        if not given_up:
+        if not (given_up and journal_is_lost(plan)):
             raise
         return None
 
@@ -258,6 +265,8 @@ def _destroy_together(plan: Plan, items: Sequence[Item], journal: Journal, *, pa
         mine, elsewhere = ended_elsewhere([item for item in items if item.ref.subject in locked])
         due: list[Item] = []
         spared: dict[Parked.Reason, list[Item]] = {}
+        # Whoever gives the run up waits for this chunk, or this chunk for them, and finds the run given up.
+        keep_approval(plan.approval_id)
         if PlanEnd.objects.filter(plan=plan).exists():
             spared = {Parked.Reason.GIVEN_UP: mine} if mine else {}
         elif _stands(plan):

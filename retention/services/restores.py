@@ -14,12 +14,14 @@ from access_control.codes import Reason
 from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import AcceptedRestore, Approval, Staff
-from access_control.restore import OF_THE_VAULT, Console, Sign
+from access_control.restore import OF_THE_VAULT, VAULT_MAY_BE_BEHIND, Console, Sign
 from access_control.services import approve, ask_approval, use_approval
 from access_control.vault import consoles
 from access_control.vault.consoles import DatabaseIdentity, Remembered
 from retention.journal import newest_marks
-from retention.restores import Loss, losses, revived_keys
+from retention.restores import Loss, losses
+from retention.revived import require_every_journal
+from retention.services.destroying_again import order, revived
 
 APPROVAL_KIND = "restore"
 ACCEPT_LOCK = 0x72657374
@@ -34,7 +36,7 @@ class SamePersonAgain(Exception):
 
 
 class KeysAreBack(Exception):
-    """Keys that were destroyed live again; they are destroyed again before anybody opens the console."""
+    """Keys that were destroyed live again. It is ordered now that they are destroyed again, before anything opens."""
 
     def __init__(self, count: int) -> None:
         super().__init__(str(count))
@@ -55,10 +57,20 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
 
     Then the restore epoch is higher, both databases are noted as they are, and what was made before the restore carries
     nothing any more: approvals are void and cannot be spent, every session and grant has ended. Keys that are frozen
-    stay frozen. Raises NothingRestored, SamePersonAgain, KeysAreBack, JournalError, PermissionDenied.
+    stay frozen. While destroyed keys live again, calling orders instead that they be destroyed again: only a restore
+    brings them back, be there a sign of it or not.
+
+    Raises NothingRestored, SamePersonAgain, KeysAreBack, JournalError, PermissionDenied.
     """
     if not policies.can(actor, "access_control.accept_restore"):
         raise PermissionDenied
+    if VAULT_MAY_BE_BEHIND.intersection(restore.look()):
+        # They alone tell which keys may be back.
+        require_every_journal()
+    found = revived()
+    if found.back:
+        order(found, actor=actor, reason=reason)
+        raise KeysAreBack(found.back)
     with acting(actor, reason=reason):
         with connection.cursor() as cursor:
             # Two who call at the same moment: one after the other.
@@ -68,10 +80,8 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         signs = restore.look()
         if not signs:
             raise NothingRestored
-        if revived := revived_keys():
-            raise KeysAreBack(revived)
-        lost = losses(console)
-        payload = _payload(vault, console)
+        lost = losses(console, held=found.held)
+        payload = _payload(vault, console, signs=signs, lost=lost)
         asked = _asked(payload)
         if asked is None:
             ask_approval(APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
@@ -83,10 +93,15 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         return Acceptance(signs, lost, _open_again(asked, vault, console, signs=signs, lost=lost, actor=actor))
 
 
-def _payload(vault: Remembered, console: Console) -> bytes:
-    """What both persons agree to: this console beside this vault. Neither changes while the console is closed."""
+def _payload(vault: Remembered, console: Console, *, signs: list[Sign], lost: dict[Loss, int]) -> bytes:
+    """What both persons agree to: this console beside this vault, by these signs and without what is lost.
+
+    Asking writes events, so the ledger comes nearer to what the vault was told: the newest event told stands for it.
+    """
     both = [vault.console, vault.sequence, vault.event, vault.itself, console.identity]
-    return hashlib.sha256(json.dumps(both, default=str).encode()).digest()
+    steady = [sign for sign in signs if sign not in {Sign.LEDGER_SHORT, Sign.ANOTHER_EVENT}]
+    counted = sorted((loss, count) for loss, count in lost.items() if loss is not Loss.LEDGER_EVENTS)
+    return hashlib.sha256(json.dumps([both, steady, counted], default=str).encode()).digest()
 
 
 def _asked(payload: bytes) -> Approval | None:

@@ -14,7 +14,7 @@ from django.db import connection
 from access_control.copying import array
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
-from retention.journal import Entry, Journal, JournalError, entries
+from retention.journal import Entry, Journal, JournalError, JournalUnusable, entries
 from retention.models import Plan
 from retention.services.items import subjects_of_plan
 
@@ -34,10 +34,13 @@ def open_journal(plan: Plan, *, begun: bool) -> Journal:
         except JournalError:
             journal.close()
             raise
+    except JournalUnusable:
+        raise
     except JournalError as error:
         raise JournalError(
             f"{error} Put the whole journal back from its newest backup and run it again. If there is none, two persons"
-            f" give the run up, each with: abandon_run {plan.reference} --as USERNAME."
+            f" give the run up and call its journal lost, each with: abandon_run {plan.reference} --as USERNAME, then"
+            f" declare_journal_lost {plan.reference} --as USERNAME."
         ) from None
     return journal
 

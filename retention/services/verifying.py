@@ -211,8 +211,8 @@ def _look_at_the_journal(plan: Plan, facts: dict[str, Any] | None, found: Findin
     """The chain is whole and is the one that was signed; every intent names this plan and is answered; the answers are
     what is certified.
     """
-    if facts is not None and facts["journal"] is None and plan.pk in _given_up(plan):
-        # The certificate says so itself: two persons have given the run up because its journal was lost.
+    if facts is not None and facts["journal"] is None and _is_called_lost(plan):
+        # The certificate says so itself: two persons have given the run up, and two have called its journal lost.
         return
     intents: dict[int, list[str]] = {}
     # By line: a run that was begun again over a restored console names some of them twice. 16 bytes a line.
@@ -245,10 +245,15 @@ def _look_at_the_journal(plan: Plan, facts: dict[str, Any] | None, found: Findin
         found.add("journal_counts_otherwise")
 
 
-def _given_up(plan: Plan) -> set[uuid.UUID]:
+def _is_called_lost(plan: Plan) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT plan_id FROM retention_planend WHERE plan_id = %s AND kind = 'given_up'", [plan.pk])
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM retention_planend e, access_control_approval a WHERE e.plan_id = %s"
+            "   AND e.kind = 'given_up' AND a.kind = 'journal_lost' AND a.used_at IS NOT NULL"
+            "   AND a.payload_hash = sha256('journal_lost '::bytea || %s))",
+            [plan.pk, bytes(plan.payload_hash)],
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def _are_certified(plan: Plan, lines: set[bytes]) -> bool:

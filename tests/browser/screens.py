@@ -24,7 +24,8 @@ _RIGHTLY_LATIN = re.compile(
     |[（(](?:{_USERNAMES})[）)] | ^›\ (?:{_USERNAMES})$    # an account beside its name, or as the last crumb
     |(?<![A-Z0-9])[0-9A-Z]{{4}}-[0-9A-Z]{{4}}(?![A-Z0-9])  # a case's reference
     |[0-9]{{8}}-[0-9A-Z]{{4}} | YYYYMMDD-XXXX              # a plan's, and how it looks
-    |(?:run|verify)_purge(?:\ --all)? | publish_rules | leftovers | accept_restore\ --as\ USERNAME  # a command
+    |(?:run|verify)_purge(?:\ --all)? | publish_rules | leftovers  # a command
+    |accept_restore\ --as\ USERNAME | destroy_again
     |U\+[0-9A-F]{{4,6}}\ [A-Z0-9 -]+                        # a character's name in Unicode
     |docs/\S+\.md                                           # a page for outsiders
     |…[0-9a-f]{{8}} | [0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}  # an id, or its end

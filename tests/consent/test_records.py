@@ -28,7 +28,7 @@ from members.intake import parse_transaction
 from members.models import Member, Suspension, Transaction
 from members.services.transactions import register_transactions
 from tests import factories
-from tests.databases import somebody_waits
+from tests.databases import TOLD, somebody_waits
 
 NUMBER = "T9000001"
 CLEAR = {
@@ -81,7 +81,7 @@ def destroy(record, as_role):
     with as_role("purger", "vault") as cursor:
         cursor.execute(
             "SELECT count(*) FROM vault_destroy(ARRAY[%s::uuid], ARRAY[7::smallint], ARRAY[%s::bigint],"
-            " ARRAY[gen_random_uuid()], %s)",
+            f" ARRAY[gen_random_uuid()], %s, {TOLD})",
             [record.member_id, record.fiscal_year, plan_hash],
         )
         assert cursor.fetchone() == (1,)

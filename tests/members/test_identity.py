@@ -37,6 +37,7 @@ from members.services.identity import (
     tries_left,
 )
 from tests import factories
+from tests.databases import TOLD
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 RIGHT = {"birth_date": "1980-02-03", "last_four": "5678"}
@@ -291,7 +292,8 @@ def test_of_a_destroyed_value_nothing_is_compared_and_no_try_is_spent(committed,
     call = factories.case(hanako, factories.staff("agent"))
     with as_role("purger", "vault") as cursor:
         cursor.execute(
-            "SELECT vault_destroy(ARRAY[%s]::uuid[], ARRAY[%s]::smallint[], ARRAY[1]::bigint[], ARRAY[%s]::uuid[], %s)",
+            "SELECT vault_destroy(ARRAY[%s]::uuid[], ARRAY[%s]::smallint[], ARRAY[1]::bigint[], ARRAY[%s]::uuid[], %s,"
+            f" {TOLD})",
             [hanako.pk, category, uuid.uuid4(), b"\x01" * 32],
         )
     with pytest.raises(TooLittleOnFile):

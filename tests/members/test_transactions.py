@@ -29,6 +29,7 @@ from members.models import Member, Transaction, fiscal_year
 from members.services import transactions
 from members.services.transactions import Registered, register_transactions
 from tests import factories
+from tests.databases import TOLD
 
 NUMBER = "T9000001"
 PLAN = b"\x07" * 32
@@ -64,7 +65,7 @@ def destroy(member, as_role, *years):
     with as_role("purger", "vault") as cursor:
         cursor.execute(
             "SELECT count(*) FROM vault_destroy(%s, %s::smallint[], %s::bigint[],"
-            " ARRAY(SELECT gen_random_uuid() FROM generate_series(1, %s)), %s)",
+            f" ARRAY(SELECT gen_random_uuid() FROM generate_series(1, %s)), %s, {TOLD})",
             [[member.pk] * len(years), [7] * len(years), list(years), len(years), PLAN],
         )
         assert cursor.fetchone()[0] == len(years)

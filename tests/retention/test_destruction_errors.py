@@ -115,7 +115,7 @@ def test_a_missing_directory_of_a_run_that_has_begun(committed, settings, tmp_pa
             run(plan)
     right, settings.CONSOLE_JOURNAL = settings.CONSOLE_JOURNAL, tmp_path / "not-mounted"
     _answer, status, sentence = purge(plan)
-    assert (status, "is missing, but the run has begun" in sentence) == (1, True)
+    assert (status, "Mount its disk" in sentence) == (1, True)
     settings.CONSOLE_JOURNAL = right
     runs_clean(plan)
 

@@ -312,6 +312,22 @@ def test_a_freeze_that_a_crash_left_behind_ends_with_the_next_plan(committed, of
     assert make_plan(today(), actor=None).line_count == 5
 
 
+def test_a_freeze_of_a_case_that_a_crash_left_behind_ends_with_the_next_plan(committed, agent, officer):
+    """What was noted before the caller was identified lies under the case's own key; its member's hold is over."""
+    member = factories.member()
+    case = factories.case(member, agent)
+    add_note(case, text="折り返しは午後", actor=agent)
+    factories.identify(case)
+    close_case(case, outcome="done", actor=agent)
+    years_ago = timezone.now() - datetime.timedelta(days=4 * 365)
+    hold = place_legal_hold(member, ground="litigation", actor=officer)
+    with acting(None, reason="hold_lifted"):
+        Case.objects.filter(pk=case.pk).update(closed_at=years_ago, arrived_at=years_ago)
+        type(hold).objects.filter(pk=hold.pk).update(lifted_at=timezone.now(), lifted_by=officer)
+    assert make_plan(today(), actor=None).line_count == 0
+    assert make_plan(today(), actor=None).line_count == 1
+
+
 def test_a_case_opened_while_a_run_is_under_way_comes_before_or_after(committed):
     """The case waits for the run, or the run leaves the member alone."""
     from django.db import transaction

@@ -31,14 +31,18 @@ from access_control.vault.ring import keys_for
 from config.cluster import binary
 from consent.jobs import send_queued_notices
 from members.models import Member
+from retention import points
 from retention.events import Event
+from retention.journal import path_of
 from retention.models import LegalHold
+from retention.points import Point
+from retention.services import items
 from retention.services.holds import lift_legal_hold, place_legal_hold
 from retention.services.planning import make_plan
 from tests import factories
 from tests.databases import become, clone, clones_are_meant, credentials, drop, point_at
 from tests.databases import leave as leave_database
-from tests.retention.conftest import approved, as_, ended, run
+from tests.retention.conftest import approved, as_, ended, run, verify
 
 PASSWORD = factories.PASSWORD
 
@@ -118,6 +122,13 @@ def accept(*accounts):
         assert status == 0, text
         said.append(json.loads(text))
     return said
+
+
+def destroyed_again():
+    """What ``destroy_again`` says, as JSON."""
+    status, text = command("destroy_again", role="purger", json=True)
+    assert status == 0, text
+    return json.loads(text)
 
 
 def frozen_keys(member):
@@ -341,6 +352,9 @@ def test_number_1_a_hold_over_keys_that_are_not_frozen_shows(committed, officer,
     [control] = [one for one in CONTROLS if one.code == "hold_not_frozen"]
     place_legal_hold(hanako, ground="misuse", actor=officer)
     assert control.measure(timezone.now()).figure == 0
+    # One key alone is enough, and the vault leaves none that is made under the hold.
+    store.freeze([hanako.pk], [Category.PAYMENT], hold=False)
+    assert control.measure(timezone.now()).rows == [str(hanako.pk)]
     store.freeze([hanako.pk], list(Category), hold=False)
     assert control.measure(timezone.now()).rows == [str(hanako.pk)]
 
@@ -395,12 +409,8 @@ def test_number_1_a_restored_vault_is_named_apart_and_nothing_opens_before_it_de
             status, said = command("accept_restore", account=officer)
             assert status == 1
             assert "5 keys that were destroyed live again" in said
-            lines = plan.lines.order_by("id")
-            with as_("purger"):
-                store.destroy(
-                    [(store.KeyRef(line.subject, line.category, line.generation), line.pk) for line in lines],
-                    plan_hash=bytes(plan.payload_hash),
-                )
+            assert destroyed_again() == {"destroyed_again": 5, "held": 0}
+            assert verify(plan).findings == []
             assert restore.look() == [Sign.VAULT_MOVED]
             accept(officer, supervisor)
             assert restore.look() == []
@@ -426,6 +436,50 @@ def test_number_1_one_person_alone_accepts_nothing(committed, officer, superviso
         assert LedgerEvent.objects.filter(event="restore:accepted", restore_epoch=2).count() == 1
         assert Approval.objects.filter(used_at=None, expires_at__gt=timezone.now()).count() == 0
         assert accept(officer)[0] == {"accepted": False, "signs": [], "lost": {}, "restore_epoch": None}
+
+
+def test_number_1_both_persons_agree_to_one_list_of_losses(committed, officer, supervisor):
+    """Whoever sees another list than the first person did asks anew, and accepts nothing with it."""
+    ended(factories.member())
+    plan = approved()
+    with backup() as restored:
+        run(plan)
+        with restored():
+            [first] = accept(officer)
+            path = path_of(plan.pk)
+            path.rename(path.with_suffix(".away"))
+            [second] = accept(supervisor)
+            assert (first["lost"]["journals"], second["lost"]["journals"]) == (1, 0)
+            assert not AcceptedRestore.objects.exists()
+            path.with_suffix(".away").rename(path)
+            assert accept(supervisor)[0]["accepted"] is True
+
+
+def test_number_1_a_vault_that_turns_to_another_console_stops_a_run_with_a_sentence(committed, as_role, monkeypatch):
+    """Nothing is half done, and with the console noted again the run goes on."""
+    for _once in range(2):
+        ended(factories.member())
+    monkeypatch.setattr(items, "CHUNK", 1)
+    plan, passed = approved(), []
+    noted = consoles.remembered().console
+
+    def watch(at):
+        passed.append(at)
+        if at == Point.INTENDED and passed.count(at) == 2:
+            note(noted._replace(timeline=noted.timeline + 1))
+
+    def note(identity):
+        with as_role("app", "vault") as cursor:
+            cursor.execute("SELECT vault_note_console(%s::bigint[], false)", [[*identity]])
+
+    monkeypatch.setattr(points, "watch", watch)
+    status, said = command("run_purge", plan.reference, role="purger")
+    assert status == 1
+    assert "serves another console" in said
+    monkeypatch.setattr(points, "watch", None)
+    note(noted)
+    assert command("run_purge", plan.reference, role="purger")[0] == 0
+    assert verify(plan).findings == []
 
 
 def test_number_1_a_backup_from_before_an_accepted_restore_is_noticed_too(committed, officer, supervisor, as_role):

@@ -1,5 +1,6 @@
 """Number 3: a plan that cannot be run stops no other; plans are withdrawn, and runs given up, by those who may."""
 
+import datetime
 import io
 import json
 import threading
@@ -12,20 +13,29 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
 from django.utils import timezone
 
-from access_control.models import Approval
+from access_control import locks
+from access_control.models import Approval, LedgerEvent
 from access_control.services import leave, move
 from retention import points
 from retention.events import Event
-from retention.journal import JournalError, path_of
+from retention.journal import JournalError, JournalUnusable, path_of
 from retention.leftovers import leftovers
 from retention.models import Certificate, CertificateLine, Parked, Plan, PlanEnd, Run
 from retention.points import Point
 from retention.services import items
 from retention.services.planning import NotApprovable, SamePerson, approve_plan, make_plan
-from retention.services.stopping import AlreadyBegun, AlreadyOver, abandon_run, withdraw_plan
+from retention.services.stopping import (
+    AlreadyBegun,
+    AlreadyOver,
+    NotBegun,
+    StillUnderWay,
+    abandon_run,
+    declare_journal_lost,
+    withdraw_plan,
+)
 from retention.showing import state_of, with_state
 from tests import factories
-from tests.databases import credentials
+from tests.databases import credentials, somebody_waits
 from tests.retention.conftest import approved, as_, ended, run, verify
 
 
@@ -45,6 +55,12 @@ def a_plan(officer=None):
     ended(factories.member())
     plan = make_plan(timezone.localdate(), actor=None)
     return approve_plan(plan, actor=officer) if officer else plan
+
+
+def called_lost(plan, first, second):
+    """Two persons agree that the journal of the run is lost."""
+    assert declare_journal_lost(plan, actor=first) is None
+    assert declare_journal_lost(plan, actor=second).approver == second.person
 
 
 def state(plan):
@@ -144,6 +160,10 @@ def test_a_run_is_given_up_by_two_persons_and_stops_nothing_any_more(committed, 
     assert state(plan) == "given_up"
     with pytest.raises(AlreadyOver):
         abandon_run(plan, actor=officer)
+    # Nobody has said that they looked for the journal.
+    with pytest.raises(JournalError, match="declare_journal_lost"):
+        run(plan)
+    called_lost(plan, officer, supervisor)
     newest = a_plan(officer)
     status, said = run_purge()
     assert (status, said["plan"]) == (0, newest.reference)
@@ -176,10 +196,15 @@ def test_what_a_run_given_up_leaves_is_due_still(committed, officer, supervisor,
     assert make_plan(timezone.localdate(), actor=None).line_count == 5
 
 
-def by_others(*acts):
+def by_others(*acts, join=True):
     """Each act in a session of the app role, in another thread; this one goes on as the purger."""
 
+    connected = threading.Event()
+
     def work():
+        for alias in ("default", "vault"):
+            connections[alias].ensure_connection()
+        connected.set()
         for act in acts:
             act()
         connections.close_all()
@@ -190,9 +215,13 @@ def by_others(*acts):
         settings.DATABASES[alias].update(USER=user, PASSWORD=password)
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
+    if join:
+        thread.join()
+    else:
+        assert connected.wait(timeout=30)
     for alias, values in kept.items():
         settings.DATABASES[alias].update(values)
+    return thread
 
 
 def test_a_run_under_way_stops_when_it_is_given_up(committed, officer, supervisor, monkeypatch):
@@ -211,6 +240,122 @@ def test_a_run_under_way_stops_when_it_is_given_up(committed, officer, superviso
     run(plan)
     assert set(Parked.objects.filter(plan=plan).values_list("reason", flat=True)) == {"given_up"}
     assert CertificateLine.objects.filter(plan=plan).count() == 5
+
+
+def watch_the_second(monkeypatch, point, do):
+    """``do`` is called when a run reaches ``point`` for the second time."""
+    passed = []
+
+    def watch(at):
+        passed.append(at)
+        if at == point and passed.count(at) == 2:
+            do()
+
+    monkeypatch.setattr(points, "watch", watch)
+
+
+def test_a_chunk_under_way_is_not_given_up_beneath_the_run(committed, officer, supervisor, monkeypatch):
+    """Whoever gives the run up while it destroys waits, for a while, and is told to try again; nothing is given up."""
+    for _once in range(2):
+        ended(factories.member())
+    monkeypatch.setattr(items, "CHUNK", 1)
+    monkeypatch.setattr(locks, "LONGEST_WAIT", datetime.timedelta(milliseconds=100))
+    plan, refused = approved(), []
+
+    def give_up():
+        # As the second person, or as the first: neither is heard now.
+        try:
+            abandon_run(plan, actor=supervisor)
+        except StillUnderWay as error:
+            refused.append(str(error))
+
+    watch_the_second(monkeypatch, Point.INTENDED, lambda: by_others(give_up))
+    done = run(plan)
+    assert (len(refused), done.destroyed, done.parked) == (1, 10, 0)
+    assert "try again" in refused[0]
+    assert not PlanEnd.objects.exists()
+    with pytest.raises(AlreadyOver):
+        abandon_run(plan, actor=supervisor)
+
+
+def test_a_chunk_waits_for_who_gives_the_run_up_and_destroys_nothing(committed, officer, supervisor, monkeypatch):
+    """The end is written and not committed when the chunk asks: it asks again, and leaves everything as it is."""
+    for _once in range(2):
+        ended(factories.member())
+    monkeypatch.setattr(items, "CHUNK", 1)
+    plan, given_up, waited = approved(), threading.Event(), []
+
+    def give_up():
+        with transaction.atomic():
+            abandon_run(plan, actor=supervisor)
+            given_up.set()
+            waited.append(somebody_waits())
+
+    def begin():
+        by_others(lambda: abandon_run(plan, actor=officer))
+        threads.append(by_others(give_up, join=False))
+        assert given_up.wait(timeout=30)
+
+    threads = []
+    watch_the_second(monkeypatch, Point.LOCKED, begin)
+    done = run(plan)
+    threads[0].join()
+    assert waited == [True]
+    assert (done.destroyed, done.parked) == (5, 5)
+    assert set(Parked.objects.values_list("reason", flat=True)) == {"given_up"}
+
+
+def test_a_journal_that_the_system_keeps_back_is_not_lost(committed, officer, supervisor, monkeypatch):
+    """Given up, called lost, and yet: what cannot be read today may be read tomorrow, and nothing is signed without."""
+    plan = stopped(monkeypatch)
+    abandon_run(plan, actor=officer)
+    abandon_run(plan, actor=supervisor)
+    called_lost(plan, officer, supervisor)
+    path = path_of(plan.pk)
+    kept = path.with_suffix(".kept")
+    path.rename(kept)
+    path.symlink_to(path)
+    directory, elsewhere = path.parent, path.parent.with_name("unmounted")
+    for cause, now, then in (("cannot be used", directory, directory), ("Mount its disk", directory, elsewhere)):
+        now.rename(then)
+        with pytest.raises(JournalUnusable, match=cause) as refused:
+            run(plan)
+        assert "abandon_run" not in str(refused.value)
+        assert not Certificate.objects.exists()
+    elsewhere.rename(directory)
+    path.unlink()
+    kept.rename(path)
+    run(plan)
+    assert json.loads(Certificate.objects.get(plan=plan).document)["journal"]
+    assert verify(plan).findings == []
+
+
+def test_a_journal_is_called_lost_by_two_persons(committed, officer, supervisor, agent, monkeypatch, events_of):
+    """Neither by one, nor by whoever may not, nor where there was no run."""
+    with pytest.raises(NotBegun):
+        declare_journal_lost(a_plan(officer), actor=officer)
+    plan = stopped(monkeypatch)
+    with pytest.raises(PermissionDenied):
+        declare_journal_lost(plan, actor=agent)
+    assert command("declare_journal_lost", plan, officer, monkeypatch)["lost"] is False
+    with pytest.raises(CommandError, match="Somebody else"):
+        command("declare_journal_lost", plan, officer, monkeypatch)
+    assert command("declare_journal_lost", plan, supervisor, monkeypatch)["lost"] is True
+    with pytest.raises(CommandError, match="before"):
+        command("declare_journal_lost", plan, supervisor, monkeypatch)
+    assert LedgerEvent.objects.filter(event=Event.JOURNAL_LOST, note=plan.pk).count() == 1
+
+
+def test_the_database_refuses_a_certificate_without_a_journal_that_nobody_calls_lost(
+    committed, officer, supervisor, monkeypatch
+):
+    """Whatever the purger writes."""
+    plan = stopped(monkeypatch)
+    abandon_run(plan, actor=officer)
+    abandon_run(plan, actor=supervisor)
+    row = {"plan": plan, "issued_at": timezone.now(), "signature": b"", "public_key": "", "salt": b""}
+    with as_("purger"), pytest.raises(DatabaseError, match="two persons call lost"), transaction.atomic():
+        Certificate.objects.create(document='{"journal": null}', **row)
 
 
 def test_who_asked_and_left_is_not_one_of_the_two(committed, officer, supervisor, monkeypatch):
@@ -256,8 +401,6 @@ def command(name, plan, staff, monkeypatch):
 
 def test_the_commands(committed, officer, supervisor, agent, monkeypatch):
     """Number 3: each says what came of it, and what comes next when it refuses."""
-    from access_control.models import LedgerEvent
-
     plan = a_plan(officer)
     with pytest.raises(CommandError, match="may not") as refused:
         command("withdraw_plan", plan, agent, monkeypatch)
@@ -287,6 +430,7 @@ def test_the_pages_say_how_a_plan_ended(committed, officer, supervisor, monkeypa
     path_of(begun.pk).unlink()
     abandon_run(begun, actor=officer)
     abandon_run(begun, actor=supervisor)
+    called_lost(begun, officer, supervisor)
     client = Client()
     client.force_login(officer)
     client.cookies.load({"django_language": "en"})

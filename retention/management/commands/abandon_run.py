@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import translation
 
 from access_control.codes import Reason
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from retention.management.progress import find_plan
 from retention.services.planning import NotApprovable, SamePerson
-from retention.services.stopping import AlreadyOver, NotBegun, abandon_run
+from retention.services.stopping import AlreadyOver, NotBegun, StillUnderWay, abandon_run
 
 
 class Command(ConsoleCommand):
@@ -40,6 +41,9 @@ class Command(ConsoleCommand):
             said = f"Plan {name} is over: it was carried out, withdrawn or given up before. Nothing is to be done."
         except SamePerson:
             said = f"You asked for it. Somebody else gives the run of plan {name} up, with: abandon_run {name}."
+        except StillUnderWay as error:
+            with translation.override("en"):
+                said = str(error)
         except NotApprovable:
             said = f"What was asked for plan {name} was answered at this moment. Look at the plan's page."
         else:
@@ -51,5 +55,8 @@ class Command(ConsoleCommand):
 
 def _text(name: str, *, given_up: bool) -> str:
     if given_up:
-        return f"The run of plan {name} is given up. The next run_purge certifies what it had destroyed."
+        return (
+            f"The run of plan {name} is given up. The next run_purge certifies what it had destroyed. If its journal is"
+            f" lost, two persons say so first: declare_journal_lost {name} --as USERNAME."
+        )
     return f"Asked: the run of plan {name} is to be given up. Now another person runs abandon_run {name} --as USERNAME."

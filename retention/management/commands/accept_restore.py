@@ -30,8 +30,8 @@ class Command(ConsoleCommand):
             said = "You have asked already. Another person must run accept_restore."
         except KeysAreBack as error:
             said = (
-                f"{error.count:,} keys that were destroyed live again. First destroy them again from the journals"
-                " (docs/operations.md, The vault alone)."
+                f"{error.count:,} keys that were destroyed live again. You have ordered that they be destroyed again:"
+                " on the purger's host run destroy_again, with the same journals at hand; then accept_restore again."
             )
         except JournalError as error:
             said = f"Nothing was accepted. {error}"

@@ -13,7 +13,7 @@ from access_control.vault import store
 from access_control.vault.errors import CeilingReached
 from retention.journal import JournalError
 from retention.management.progress import find_plan, progress_bar
-from retention.models import Plan, Run
+from retention.models import Plan, PlanEnd, Run
 from retention.services.planning import FutureDay
 from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, outcome_of, run_plan
 from retention.showing import state_of
@@ -191,4 +191,7 @@ def _counts(outcome: Outcome) -> str:
 
 def _text(outcome: Outcome) -> str:
     name = outcome.plan.reference
-    return f"Plan {name}: {_counts(outcome)}, {outcome.seconds:.1f} s. Next: verify_purge {name}."
+    stopped = ""
+    if PlanEnd.objects.filter(plan=outcome.plan).exists():
+        stopped = " Two persons gave the run up; what it has left is due still, and the next plan lists it."
+    return f"Plan {name}: {_counts(outcome)}, {outcome.seconds:.1f} s.{stopped} Next: verify_purge {name}."

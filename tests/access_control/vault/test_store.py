@@ -17,7 +17,7 @@ from access_control.vault.errors import CeilingReached, FenceStands, KeyringErro
 from access_control.vault.lookups import NORMAL_FORM_VERSION, LookupField
 from access_control.vault.seal import KEY_BYTES, NONCE_BYTES, TAG_BYTES, KeyRef
 from access_control.vault.store import Lookup
-from tests.databases import become
+from tests.databases import TOLD, become
 
 IDENTITY, CONTACT, PROFILE = Category.IDENTITY, Category.CONTACT, Category.PROFILE
 WRAPPED_BYTES = 1 + NONCE_BYTES + KEY_BYTES + TAG_BYTES
@@ -367,8 +367,8 @@ MAY = {
     " vault_newest_dead vault_destroyed_by_plan vault_claim vault_lookups_add vault_lookups_remove"
     " vault_lookups_outdated vault_lookups_renew vault_find vault_owners vault_tombstones"
     " vault_fetch_records",
-    "purger": "vault_installation vault_console vault_tell vault_destroyed_by_plan vault_destroy vault_status"
-    " vault_left vault_subjects_with_more vault_fences vault_forget_tombstones vault_destructions_left",
+    "purger": "vault_installation vault_console vault_tell vault_destroyed_by_plan vault_destroy vault_destroy_again"
+    " vault_status vault_left vault_subjects_with_more vault_fences vault_forget_tombstones vault_destructions_left",
     "reader": "vault_installation vault_status vault_left vault_fences vault_newest_dead vault_console vault_frozen"
     " vault_destroyed_by_plan vault_stray_lookups vault_fetch_records",
 }
@@ -466,6 +466,17 @@ def test_frozen_keys_survive_destruction(ref, destroy):
     assert store.freeze([ref.subject], [CONTACT], hold=True) == 0
     assert store.freeze([ref.subject], Category.values, hold=False) == 1
     assert set(destroy(ref)) == {ref}
+
+
+def test_a_key_made_while_its_subject_is_frozen_is_frozen_too(ref):
+    """A hold keeps what comes in later as well, until the subject is thawed."""
+    store.freeze([ref.subject], [IDENTITY], hold=True)
+    later, stranger = KeyRef(ref.subject, CONTACT, 1), KeyRef(new_id(), CONTACT, 1)
+    store.create([(later, wrapped()), (stranger, wrapped())], keyring_id=1)
+    frozen = {key.ref: key.frozen for key in store.left([ref.subject, stranger.subject])}
+    assert (frozen[later], frozen[stranger]) == (True, False)
+    store.freeze([ref.subject], [IDENTITY, CONTACT], hold=False)
+    assert not any(key.frozen for key in store.left([ref.subject]))
 
 
 def test_the_ceiling_stops_destructions(alone, ref, keep, destroy, as_role):
@@ -655,7 +666,7 @@ def aside():
         yield lambda call: pool.submit(closing, call)
 
 
-DESTROY = "SELECT * FROM vault_destroy(%s, '{1}'::smallint[], '{1}'::bigint[], %s, %s)"
+DESTROY = f"SELECT * FROM vault_destroy(%s, '{{1}}'::smallint[], '{{1}}'::bigint[], %s, %s, {TOLD})"
 
 
 def waits(future, seconds=0.3):
