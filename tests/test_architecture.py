@@ -32,7 +32,7 @@ OPENERS = {
     "members.timeline:_same_text": "only whether two versions agree leaves",
     "members.services.identity:_compare": "only match or no match leaves",
     "members.services.on_file:_opened": "compared at import, and normal forms for lookups",
-    "members.services.winners:_texts": "only whether a file repeats what was superseded leaves",
+    "members.services.winners:_opened": "only whether a file repeats what was superseded leaves",
     "members.services.corrections:ask_correction": "compared with the value asked for",
     "members.services.corrections:apply_correction": "sealed again, and sealed as a notice's address",
     "members.services.corrections:_seal_again": "sealed again under a new generation",

@@ -63,15 +63,8 @@ class Winners:
 
     def repeats(self, item: Item, row: uuid.UUID, text: str, country: str) -> bool:
         """Whether ``text`` is a value of the row that the console superseded, and the member did not state since."""
-        return any(item.book.same(old, text, country) for old in self._texts(item, row))
-
-    def _texts(self, item: Item, row: uuid.UUID) -> Iterator[str]:
-        for column, held in self._superseded.get((item.code, row), ()):
-            try:
-                yield self._ring.open_sealed(held, column)
-            except Destroyed:
-                # Nobody knows any more what it was.
-                continue
+        superseded = _opened(self._ring, self._superseded.get((item.code, row), ()))
+        return any(item.book.same(old, text, country) for old in superseded)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -91,6 +84,15 @@ class Winner:
     def repeats(self, item: Item, row: uuid.UUID, text: str) -> bool:
         """Whether the file only repeats, with ``text``, what the console corrected."""
         return self._winners.repeats(item, row, text, self._country)
+
+
+def _opened(ring: KeyRing, superseded: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    for column, held in superseded:
+        try:
+            yield ring.open_sealed(held, column)
+        except Destroyed:
+            # Nobody knows any more what it was.
+            continue
 
 
 def _of_the_console(corrections: Sequence[Correction]) -> Iterator[tuple[Correction, bytes]]:

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from access_control import locks
 from access_control.models import Approval, LedgerEvent
@@ -267,7 +267,8 @@ def test_a_chunk_under_way_is_not_given_up_beneath_the_run(committed, officer, s
         try:
             abandon_run(plan, actor=supervisor)
         except StillUnderWay as error:
-            refused.append(str(error))
+            with translation.override("en"):
+                refused.append(str(error))
 
     watch_the_second(monkeypatch, Point.INTENDED, lambda: by_others(give_up))
     done = run(plan)
