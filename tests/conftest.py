@@ -7,8 +7,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import connections, transaction
 from django.test.utils import setup_databases, teardown_databases
+from psycopg.pq import TransactionStatus
 
 from access_control.models import LedgerEvent
 from tests import factories
@@ -20,13 +21,11 @@ MARK_OF = {"browser": "browser", "faults": "kills"}
 
 
 def pytest_collection_modifyitems(items):
-    """Every test may use both databases, in a transaction that is rolled back, unless it commits for real."""
+    """What lies in a directory of its own is marked by it."""
     for item in items:
         for place, mark in MARK_OF.items():
             if place in item.path.parts:
                 item.add_marker(mark)
-        if "committed" not in item.fixturenames and not item.get_closest_marker("django_db"):
-            item.add_marker(pytest.mark.django_db(databases=list(ALIASES)))
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +50,33 @@ def django_db_setup(django_test_environment, django_db_blocker):
 
 
 @pytest.fixture(autouse=True)
-def constraints_hold(request):
-    """A rolled-back test never commits, so what is deferred is checked before it ends."""
-    uses_transaction = "committed" not in request.fixturenames
-    if uses_transaction:
-        request.getfixturevalue("db")
-    yield
-    if uses_transaction and not connection.needs_rollback:
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+def rolled_back(request, django_db_setup, django_db_blocker):
+    """Every test may use both databases, in a transaction that is rolled back, unless it commits for real.
+
+    Whoever asks no database costs none. What is deferred is checked before the end, since nothing is ever committed.
+    """
+    if "committed" in request.fixturenames:
+        yield
+        return
+    with django_db_blocker.unblock(), contextlib.ExitStack() as stack:
+        for alias in ALIASES:
+            stack.enter_context(_undone(alias))
+        yield
+
+
+@contextlib.contextmanager
+def _undone(alias):
+    connection = connections[alias]
+    atomic = transaction.atomic(using=alias)
+    # As in Django's own tests: what must be outermost may run inside.
+    atomic._from_testcase = True
+    with atomic:
+        yield
+        asked = connection.connection is not None and connection.connection.info.transaction_status
+        if alias == "default" and asked == TransactionStatus.INTRANS and not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        transaction.set_rollback(True, using=alias)
 
 
 @pytest.fixture(autouse=True)

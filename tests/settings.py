@@ -33,7 +33,8 @@ if not os.environ.get("DATABASE_URL"):
         """Does not wait for the disk: nothing here outlives the tests."""
 
         def _command(self) -> list[str]:
-            return [*super()._command(), "-cfsync=off", "-csynchronous_commit=off", "-cfull_page_writes=off"]
+            hasty = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "jit=off")
+            return [*super()._command(), *(f"-c{setting}" for setting in hasty)]
 
     _server = (embedded.EmbeddedServer if _measured else _Hasty)(Path(_files.name) / "postgres")
     embedded.default_server = lambda: _server

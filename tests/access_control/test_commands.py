@@ -55,7 +55,7 @@ def test_load_demo_refuses_outside_demo_and_over_data(settings, agent):
         call_command("load_demo", "--members", "0")
 
 
-def test_load_demo_is_the_same_for_the_same_seed_and_keeps_what_is_there(db):
+def test_load_demo_is_the_same_for_the_same_seed_and_keeps_what_is_there():
     out = io.StringIO()
     call_command("load_demo", "--members", "30", "--seed", "3", "--json", stdout=out, stderr=io.StringIO())
     first = json.loads(out.getvalue())

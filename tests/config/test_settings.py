@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from access_control.checks import check_senders
 
@@ -79,11 +81,21 @@ def test_production_settings_are_the_safe_ones():
         ({"NOTICE_SENDERS": senders(jp={**SENDER, "mail": "nobody"})}, "NOTICE_SENDERS: jp.mail"),
     ],
 )
-def test_a_wrong_variable_stops_the_start_and_is_named(change, named):
-    status, said = start(**(PRODUCTION | change))
+def test_a_wrong_variable_stops_the_start_and_is_named(change, named, monkeypatch):
+    for name in os.environ:
+        if not name.startswith(("PATH", "PYTEST")):
+            monkeypatch.delenv(name)
+    for name, value in (PRODUCTION | change).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        runpy.run_path(str(ROOT / "config" / "settings.py"))
+    assert named in str(refused.value)
+
+
+def test_a_start_that_is_refused_ends_with_a_status_and_the_variable():
+    status, said = start(**(PRODUCTION | {"SECRET_KEY": ""}))
     assert status != 0
-    assert "ImproperlyConfigured" in said
-    assert named in said.splitlines()[-1]
+    assert "SECRET_KEY" in said.splitlines()[-1]
 
 
 def test_notices_from_somebody_made_up_stop_a_deployment(settings):

@@ -1,5 +1,6 @@
 """Number 25: the numbers that are never stored are told apart from everyday ones, named by place, and answered for."""
 
+import itertools
 import random
 
 import pytest
@@ -51,10 +52,10 @@ def written(card, sizes, between):
 
 
 @pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize("between", [" ", "-", "－", "−", "ー", "‐", ".", "・", "　", " - "])
 @pytest.mark.parametrize("around", ["{}", "お客様より{}と伺った。", "カード番号は{}、期限12/27", "Card: {} exp 12/27"])
-def test_every_grouping_of_a_test_card_is_seen(card, between, around):
-    for sizes in groupings(card):
+def test_every_grouping_of_a_test_card_is_seen(card, around):
+    betweens = (" ", "-", "－", "−", "ー", "‐", ".", "・", "　", " - ")
+    for sizes, between in itertools.product(groupings(card), betweens):
         text = around.format(written(card, sizes, between))
         wide = text.translate({ord("0") + digit: ord("０") + digit for digit in range(10)})
         assert forbidden_number(text) == "card_number"
@@ -183,7 +184,7 @@ def everyday(rng, count):
 
 
 def test_fewer_than_one_everyday_number_in_a_thousand_is_taken_for_another():
-    numbers = everyday(random.Random(25), 60_000)
+    numbers = everyday(random.Random(25), 20_000)
     taken = [number for number in numbers if forbidden_numbers(number)]
     assert len(taken) < len(numbers) / 1_000, taken[:20]
 
