@@ -220,7 +220,7 @@ def _decide(request: HttpRequest, wanted: AccessRequest) -> HttpResponse | str:
             return str(_("Read what is asked for, then agree."))
         given = access_services.agree(wanted, actor=actor)
     except OwnRequest:
-        return str(_("Whoever asked, or whose access it is, does not agree to it. Ask another person."))
+        return str(_("Whoever asked, or whose access it is, does not decide it. Ask another person."))
     except services.NotApprovable:
         return str(_("This request was decided already, its time is over, or whoever asked has left or moved."))
     except services.AlreadyLeft:
@@ -259,7 +259,7 @@ def request_context(request: HttpRequest, wanted: AccessRequest) -> dict[str, An
         "waiting": waiting,
         "own": own,
         "may_agree": waiting and may_agree and not own,
-        "may_refuse": waiting and (may_agree or actor.person_id == approval.requester_id),
+        "may_refuse": waiting and ((may_agree and not own) or actor.person_id == approval.requester_id),
         "class_now": person.get_access_class_display() if person and person.access_class else "",
         "class_then": Person.AccessClass(wanted.access_class).label if wanted.access_class else "",
         "role_now": account.get_role_display() if account else "",

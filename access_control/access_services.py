@@ -175,10 +175,13 @@ def agree(request: AccessRequest, *, actor: Staff) -> Given:
 def refuse(request: AccessRequest, *, actor: Staff) -> None:
     """The request comes to nothing: refused by who could agree, or taken back by who asked.
 
-    Raises NotApprovable when it was decided already, PermissionDenied.
+    Raises OwnRequest when it is about oneself, NotApprovable when it was decided already, PermissionDenied.
     """
-    if actor.person_id != request.approval.requester_id and not policies.can(actor, AGREES):
-        raise PermissionDenied
+    if actor.person_id != request.approval.requester_id:
+        if not policies.can(actor, AGREES):
+            raise PermissionDenied
+        if actor.person_id == request.person:
+            raise OwnRequest
     with acting(actor, reason=REASONS[AccessRequest.Kind(request.kind)]) as act:
         waiting = Approval.objects.filter(pk=request.approval_id, approved_at=None, expires_at__gt=Now())
         if not waiting.update(expires_at=Now()):

@@ -158,6 +158,18 @@ class Staff(AbstractBaseUser):
     # The ledger says who signed in when; a column would have to be written outside any act.
     last_login = None
 
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION epoch_goes_up() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'an epoch only goes up: what ended with it stays ended' USING ERRCODE = 'CA021';
+END $$;
+CREATE OR REPLACE TRIGGER epoch_goes_up BEFORE UPDATE ON access_control_staff
+  FOR EACH ROW WHEN (NEW.epoch < OLD.epoch) EXECUTE FUNCTION epoch_goes_up();
+""",
+    )
+
     history = tracked(excluded=("password",))
     lock_rank = Rank.ACCOUNT
     objects = StaffManager()

@@ -10,10 +10,12 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from access_control import locks
+from access_control.access_models import SignInLink
 from access_control.characters import refuse_strange_characters
 from access_control.codes import Reason, SubjectKind
 from access_control.events import Event
@@ -135,11 +137,15 @@ def _add(row: Person | Staff) -> None:
 
 
 def change_password(staff: Staff, *, password: str, actor: Staff, reason: str = Reason.OWN_ACCOUNT) -> Staff:
-    """The account has a new password; sessions opened with the old one end. Raises ValidationError when too weak."""
+    """The account has a new password; sessions opened with the old one end, and so does a one-time link.
+
+    Raises ValidationError when too weak.
+    """
     validate_password(password, staff)
     staff.set_password(password)
     with acting(actor, reason=reason) as act:
         staff.save(update_fields=["password"])
+        SignInLink.objects.filter(account=staff, ended_at=None).update(ended_at=Now())
         act.record(Event.PASSWORD_CHANGED, subject=staff.person_id, subject_kind=SubjectKind.STAFF)
         return staff
 

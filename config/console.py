@@ -92,7 +92,9 @@ class ConsoleSite(AdminSite):
         """The stock pages, and those that belong to no model."""
         from retention.admin import board_view
 
-        return [path("policy-board/", self.admin_view(board_view), name="policy_board"), *super().get_urls()]
+        # No row has a page of its own elsewhere, to which the stock shortcut would lead.
+        stock = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        return [path("policy-board/", self.admin_view(board_view), name="policy_board"), *stock]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """My cases, what is due, and what waits for me."""

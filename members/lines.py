@@ -5,6 +5,7 @@
 
 import dataclasses
 import datetime
+import errno
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from access_control import policies
+from access_control.locks import LockOrder
 from access_control.models import Staff
 from access_control.vault.errors import Destroyed, FenceStands, NoKey, SealBroken
 from members.intake import Fault, Rejected
@@ -72,13 +74,18 @@ class Rejects:
     rejects only, and is gone when there are none. Reasons are in English, as everything that a command says.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError."""
+    def __init__(self, path: Path, *, follow: bool = False) -> None:
+        """``follow``: the path may be a link, because somebody named it. Raises OSError."""
         self.path = path
         self._count = 0
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Whoever brings the file may write beside it: a link there would lead this list over any other file.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | (0 if follow else os.O_NOFOLLOW), 0o600)
+        if not follow and os.fstat(handle).st_nlink > 1:
+            os.close(handle)
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
         # Also when it was there already with another mode; a device keeps its own, which is everybody's.
         if stat.S_ISREG(os.fstat(handle).st_mode):
+            os.ftruncate(handle, 0)
             os.fchmod(handle, 0o600)
         self._file = os.fdopen(handle, "w", encoding="utf-8")
 
@@ -103,6 +110,7 @@ class Rejects:
 
 
 # What the data of a row may cause, however well it was read. All else (a lost connection, a ceiling) is no row's fault.
+# LockOrder: what an interrupted import left is taken up behind a member who was entered later; apart, both go in.
 ROW_FAULTS = (
     ValueError,
     TypeError,
@@ -114,6 +122,7 @@ ROW_FAULTS = (
     NoKey,
     Destroyed,
     FenceStands,
+    LockOrder,
 )
 CANNOT_BE_TAKEN = _("This row cannot be taken; the others were. Tell whoever runs the console.")
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from access_control.characters import strange_character
 from access_control.locks import StillUnderWay
 from access_control.models import Staff
-from access_control.vault.errors import AnotherConsole, VaultError
+from access_control.vault.errors import AnotherConsole, KeyringError, VaultError
 
 REFUSED = 1
 BAD_USAGE = 2
@@ -54,8 +54,8 @@ class ConsoleCommand(BaseCommand):
             return super().execute(*args, **options)
         except restore.DatabaseRestored as refused:
             raise CommandError(str(refused), returncode=REFUSED) from None
-        except StillUnderWay as stuck:
-            raise CommandError(str(stuck), returncode=REFUSED) from None
+        except (StillUnderWay, KeyringError) as refused:
+            raise CommandError(str(refused), returncode=REFUSED) from None
         except AnotherConsole:
             raise CommandError(
                 "The vault serves another console than this one: a database was restored or moved meanwhile. What this"

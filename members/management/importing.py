@@ -74,9 +74,10 @@ class ImportCommand(ConsoleCommand, abc.ABC):
         path = Path(file)
         file_opened = _opened(path)
         paths = _list_of(path, "rejects", rejects), _list_of(path, "warnings", warnings)
+        _refuse_one_for_both(*paths)
         how = self.read_options(**options)
         actor = self.actor(username, self.permission)
-        bad, odd = _lists(*paths)
+        bad, odd = _lists(*paths, named=(rejects is not None, warnings is not None))
         columns = (TextColumn("import"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with file_opened as lines, Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("rows", total=None)
@@ -91,8 +92,6 @@ class ImportCommand(ConsoleCommand, abc.ABC):
                     progress=lambda rows: bar.advance(task, rows),
                 )
             except MayNoLonger as ended:
-                bad.close()
-                odd.close()
                 raise CommandError(
                     "--as: the right of this account to import ended while the import ran."
                     f" {_how_far(ended, dry_run=dry_run)} Run the command again as somebody who may; what is on file"
@@ -100,14 +99,14 @@ class ImportCommand(ConsoleCommand, abc.ABC):
                     returncode=REFUSED,
                 ) from None
             except CeilingReached:
-                bad.close()
-                odd.close()
                 raise CommandError(
                     "The vault's ceiling for this hour is reached: too many members on file were compared. What was"
                     " imported so far stays; run the command again in an hour.",
                     returncode=REFUSED,
                 ) from None
-        self._say(result, bad.close(), odd.close(), dry_run=dry_run, as_json=json)
+            finally:
+                written, warned = bad.close(), odd.close()
+        self._say(result, written, warned, dry_run=dry_run, as_json=json)
         if result.rejected:
             sys.exit(REFUSED)
 
@@ -147,12 +146,19 @@ def _list_of(path: Path, option: str, named: str | None) -> tuple[str, Path]:
     return option, listed
 
 
-def _lists(*paths: tuple[str, Path]) -> list[Rejects]:
+def _refuse_one_for_both(bad: tuple[str, Path], odd: tuple[str, Path]) -> None:
+    """Two lists in one file would write over each other; a device (/dev/null) takes both. Raises CommandError."""
+    path = odd[1].resolve()
+    if bad[1].resolve() == path and (path.is_file() or not path.exists()):
+        raise bad_usage(f"--warnings {odd[1]}: rejects are listed in this file already. Name another.")
+
+
+def _lists(*paths: tuple[str, Path], named: tuple[bool, ...]) -> list[Rejects]:
     """The lists, opened before the first row. Raises CommandError (2) when one cannot be written."""
     opened: list[Rejects] = []
-    for option, path in paths:
+    for (option, path), follow in zip(paths, named, strict=True):
         try:
-            opened.append(Rejects(path))
+            opened.append(Rejects(path, follow=follow))
         except OSError as error:
             for other in opened:
                 other.close()

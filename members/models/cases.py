@@ -157,7 +157,22 @@ class MemberGrant(GrantBase):
     case = models.ForeignKey(Case, models.PROTECT, verbose_name=_("case"))
 
     privileges: ClassVar = {"app": Writes(insert=True, update=("ended_at", "end_reason", "expires_at"))}
-    untracked = "Only its end can change (privilege on columns); opening and ending are events in the ledger."
+    untracked = "It ends once and never lives longer (trigger); opening and ending are events in the ledger."
+    database_rules = (
+        """
+CREATE OR REPLACE FUNCTION grant_ends_once() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NEW.expires_at > OLD.expires_at
+     OR OLD.ended_at IS NOT NULL AND (NEW.ended_at, NEW.end_reason) IS DISTINCT FROM (OLD.ended_at, OLD.end_reason) THEN
+    RAISE EXCEPTION 'a grant ends once, and never lives longer' USING ERRCODE = 'CA021';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER grant_ends_once BEFORE UPDATE ON members_membergrant
+  FOR EACH ROW EXECUTE FUNCTION grant_ends_once();
+""",
+    )
 
     class Meta:
         verbose_name = _("grant")

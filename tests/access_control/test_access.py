@@ -23,7 +23,15 @@ from access_control.controls import CONTROLS, measured
 from access_control.ledger import acting
 from access_control.models import Approval, Entity, LedgerEvent, Person, Staff
 from access_control.requests import JsonLines
-from access_control.services import NotApprovable, SecondPersonNeeded, hire, leave, move, open_account
+from access_control.services import (
+    NotApprovable,
+    SecondPersonNeeded,
+    change_password,
+    hire,
+    leave,
+    move,
+    open_account,
+)
 from tests import factories
 
 NEW = "mado ni kaze 7 hikaru"
@@ -263,6 +271,23 @@ def test_number_16_a_request_refused_or_out_of_time_gives_nothing(administrator,
             agree(AccessRequest.objects.get(pk=request.pk), actor=officer)
         with pytest.raises(NotApprovable):
             access_services.refuse(request, actor=officer)
+    assert not AccessRequest.objects.waiting().exists()
+
+
+def test_nobody_refuses_what_is_asked_about_themselves(client, administrator, second_administrator, officer, auditor):
+    """Whoever is to lose a role cannot keep it by refusing; whoever asked takes it back; whoever reads it cannot."""
+    request = ask_move(officer.person, access_class="direct", role="auditor", actor=administrator)
+    client.force_login(officer)
+    page = client.get(page_of(request)).content.decode()
+    assert 'value="refuse"' not in page
+    assert client.post(page_of(request), {"decision": "refuse"}).status_code == 200
+    for actor, refusal in ((officer, OwnRequest), (auditor, PermissionDenied)):
+        with pytest.raises(refusal):
+            access_services.refuse(request, actor=actor)
+    assert AccessRequest.objects.waiting().get() == request
+    agree(request, actor=second_administrator)
+    own = ask_move(administrator.person, access_class="needed", role="auditor", actor=administrator)
+    access_services.refuse(own, actor=administrator)
     assert not AccessRequest.objects.waiting().exists()
 
 
@@ -534,6 +559,42 @@ def test_number_16_a_link_ends_once_and_lives_no_longer(administrator, officer):
         _link(given.account)
     access_services.use_link(given.token, password=NEW)
     refused("CA018", lambda: links.update(ended_at=None, used=False))
+
+
+def test_a_link_ends_when_its_owner_has_another_password(administrator, officer, agent):
+    """Whoever remembers the password meanwhile leaves no open link behind."""
+    given = agree(ask_link(agent, actor=administrator), actor=officer)
+    change_password(Staff.objects.get(pk=agent.pk), password=NEW, actor=agent)
+    assert access_services.account_of_link(given.token) is None
+    with pytest.raises(LinkEnded):
+        access_services.use_link(given.token, password=NEW + "2")
+
+
+@pytest.mark.parametrize("end", ["leave", "move", "newer link"])
+def test_a_link_that_ends_while_the_password_is_hashed_sets_none(administrator, officer, agent, monkeypatch, end):
+    """Hashing is slow: account and link are looked at once more before the password is kept."""
+    given = agree(ask_link(agent, actor=administrator), actor=officer)
+
+    def meanwhile(*_args):
+        if end == "leave":
+            leave(agent.person, on=timezone.localdate(), actor=None)
+        elif end == "move":
+            move(agent.person, access_class="direct", actor=None)
+        else:
+            agree(ask_link(agent, actor=administrator), actor=officer)
+
+    monkeypatch.setattr(access_services, "validate_password", meanwhile)
+    with pytest.raises(LinkEnded):
+        access_services.use_link(given.token, password=NEW)
+    assert not Staff.objects.get(pk=agent.pk).check_password(NEW)
+
+
+def test_what_ended_with_an_epoch_stays_ended(agent):
+    """PostgreSQL: an epoch only goes up, whoever asks."""
+    with acting(None, reason=Reason.MOVED):
+        Staff.objects.filter(pk=agent.pk).update(epoch=3)
+        refused("CA021", lambda: Staff.objects.filter(pk=agent.pk).update(epoch=2))
+    assert Staff.objects.get(pk=agent.pk).epoch == 3
 
 
 def test_number_16_somebody_locked_out_needs_two_persons_for_a_new_link(administrator, officer, agent):

@@ -5,7 +5,7 @@ import datetime
 import pytest
 import time_machine
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from access_control import policies
@@ -138,6 +138,20 @@ def test_who_does_not_oversee_revokes_nothing(role, agent, identified, hanako, r
     assert sees(agent, hanako) == ACTIONS
 
 
+def test_a_grant_ends_once_and_lives_no_longer(agent, identified, hanako):
+    """PostgreSQL: not even the application revives what ended."""
+    grants = MemberGrant.objects.filter(case=identified)
+    later = timezone.now() + datetime.timedelta(days=90)
+    changes = [{"expires_at": later}]
+    grants.update(ended_at=timezone.now(), end_reason=Reason.ASKED)
+    changes += [{"ended_at": None, "end_reason": ""}, {"ended_at": later}, {"end_reason": Reason.LEFT}]
+    for change in changes:
+        with pytest.raises(DatabaseError) as refused, transaction.atomic():
+            grants.update(**change)
+        assert refused.value.__cause__.sqlstate == "CA021"
+    assert not MemberGrant.objects.live().filter(case=identified).exists()
+
+
 def test_ending_is_done_once(agent, identified):
     now = timezone.now()
     with acting(agent, reason=Reason.CASE_CLOSED, case=identified.pk) as act:
@@ -155,12 +169,11 @@ def test_a_grant_is_looked_up_for_its_holder_only(agent, second_agent, identifie
 def test_a_reveal_under_way_is_stopped_by_whatever_ended_since(agent, identified, hanako):
     grant = policies.live_grant(agent, REVEAL, hanako)
     policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
-    with acting(None, reason=Reason.REVOKED):
+    with transaction.atomic():
         MemberGrant.objects.filter(pk=grant.pk).update(ended_at=timezone.now())
-    with pytest.raises(PermissionDenied):
-        policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
-    with acting(None, reason=Reason.REVOKED):
-        MemberGrant.objects.filter(pk=grant.pk).update(ended_at=None)
+        with pytest.raises(PermissionDenied):
+            policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
+        transaction.set_rollback(True)
     policies.hold(agent, REVEAL, targets=[hanako], pk=grant.pk)
     move(agent.person, access_class=Person.AccessClass.DIRECT, actor=None)
     with pytest.raises(PermissionDenied):

@@ -11,9 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils import timezone, translation
 
+from access_control.ids import new_id
 from access_control.services import leave
+from access_control.vault import store
+from access_control.vault.lookups import NORMAL_FORM_VERSION, hashing
 from consent import importing
 from consent.services.joining import join_many
+from members.lookups import number_lookup
 from members.models import Member
 from tests import factories
 
@@ -176,3 +180,51 @@ def test_a_dry_run_says_what_would_happen(run):
     summary, _status, _sentence = run(content, "--dry-run")
     assert (summary["created"], summary["would_create"], summary["would_compare"]) == (0, 1, 1)
     assert Member.objects.count() == 1
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+@pytest.mark.parametrize("option", ["rejects", "warnings"])
+def test_a_list_that_nobody_named_follows_no_link(run, tmp_path, link, option):
+    """Whoever brings the file may write beside it: a link there leads over no other file."""
+    precious = tmp_path / "keyring"
+    precious.write_text("precious")
+    place = tmp_path / f"members.jsonl.{option}.jsonl"
+    place.symlink_to(precious) if link == "symbolic" else place.hardlink_to(precious)
+    _summary, status, sentence = run(lines(factories.RowFactory()))
+    assert (status, f"The {option} file" in sentence, "nothing was imported" in sentence) == (2, True, True)
+    assert precious.read_text() == "precious"
+    assert not Member.objects.exists()
+
+
+def test_a_list_that_somebody_named_may_be_a_link(run, tmp_path):
+    named = tmp_path / "named"
+    (tmp_path / "link").symlink_to(named)
+    summary, status, _sentence = run(b"{}\n", "--rejects", str(tmp_path / "link"))
+    assert (status, summary["rejected"]) == (1, 1)
+    assert named.read_text()
+
+
+def test_two_lists_do_not_write_over_each_other(run, tmp_path):
+    place = str(tmp_path / "list")
+    _summary, status, sentence = run(b"{}\n", "--rejects", place, "--warnings", place)
+    assert (status, "rejects are listed in this file already" in sentence) == (2, True)
+    summary, status, _sentence = run(b"{}\n", "--rejects", "/dev/null", "--warnings", "/dev/null")
+    assert (status, summary["rejected"]) == (1, 1)
+
+
+def test_what_an_interrupted_import_left_comes_in_beside_whoever_was_entered_later(run):
+    """The number was claimed and the import died; its rows stand behind a member on file who is locked first."""
+    left, later = factories.RowFactory(), factories.RowFactory()
+    orphan = factories.new_member(**left)
+    store.claim([number_lookup(orphan, new_id(), mac=hashing())], version=NORMAL_FORM_VERSION)
+    assert run(lines(later))[1] == 0
+    changed, again = later | {"occupation": "店長"}, left | {"occupation": "農業"}
+    _summary, status, sentence = run(lines(changed, left, again))
+    assert (status, sentence, Member.objects.count()) == (0, "", 2)
+
+
+def test_a_keyring_that_is_missing_is_a_sentence(run, settings, tmp_path):
+    settings.CONSOLE_KEYRING = tmp_path / "none"
+    _summary, status, sentence = run(lines(factories.RowFactory()))
+    assert (status, "none" in sentence) == (1, True)
+    assert not (tmp_path / "members.jsonl.rejects.jsonl").exists()
