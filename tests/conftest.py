@@ -1,6 +1,7 @@
 """The databases, and a small named cast. A test says only what differs."""
 
 import contextlib
+import gc
 import io
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +27,13 @@ def pytest_collection_modifyitems(items):
         for place, mark in MARK_OF.items():
             if place in item.path.parts:
                 item.add_marker(mark)
+
+
+def pytest_collection_finish():
+    """What was collected stays: the collector need not look at it again and again (a tenth of the time)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
