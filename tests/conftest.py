@@ -8,12 +8,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connections, transaction
 from django.test.utils import setup_databases, teardown_databases
-from psycopg.pq import TransactionStatus
 
 from access_control.models import LedgerEvent
-from tests import factories
+from tests import factories, worlds
 from tests.databases import become, drop, end_links, make, own_databases, point_at
 
 ALIASES = ("default", "vault")
@@ -22,11 +20,25 @@ MARK_OF = {"browser": "browser", "faults": "kills"}
 
 
 def pytest_collection_modifyitems(items):
-    """What lies in a directory of its own is marked by it."""
+    """What lies in a directory of its own is marked by it; a module's tests follow each other by their people."""
     for item in items:
         for place, mark in MARK_OF.items():
             if place in item.path.parts:
                 item.add_marker(mark)
+    order = {path: place for place, path in enumerate(dict.fromkeys(item.path for item in items))}
+    names = list(worlds.MAKERS)
+    items.sort(
+        key=lambda item: (
+            order[item.path],
+            "committed" in item.fixturenames,
+            [names.index(name) for name in worlds.people_of(item, _is_ours)],
+        )
+    )
+
+
+def _is_ours(item, name):
+    """Whether nobody put another fixture in the place of this one."""
+    return item._fixtureinfo.name2fixturedefs[name][-1].func.__module__ == __name__
 
 
 def pytest_collection_finish():
@@ -51,40 +63,43 @@ def django_db_setup(django_test_environment, django_db_blocker):
         factories.company()
     yield
     with django_db_blocker.unblock():
+        world.leave()
         become("owner")
         teardown_databases(made, verbosity=0)
         drop(vault)
         end_links()
 
 
+world = worlds.World()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_is_left(django_db_setup, django_db_blocker):
+    """A module begins and ends without the cast of another: what it makes for itself may need the databases alone."""
+    with django_db_blocker.unblock():
+        world.leave()
+    yield
+    with django_db_blocker.unblock():
+        world.leave()
+
+
 @pytest.fixture(autouse=True)
-def rolled_back(request, django_db_setup, django_db_blocker):
+def cast(request, django_db_setup, django_db_blocker):
     """Every test may use both databases, in a transaction that is rolled back, unless it commits for real.
 
-    Whoever asks no database costs none. What is deferred is checked before the end, since nothing is ever committed.
+    The people whom the test asks for are there (:mod:`tests.worlds`). Whoever asks no database costs none.
     """
-    if "committed" in request.fixturenames:
-        yield
-        return
-    with django_db_blocker.unblock(), contextlib.ExitStack() as stack:
-        for alias in ALIASES:
-            stack.enter_context(_undone(alias))
-        yield
-
-
-@contextlib.contextmanager
-def _undone(alias):
-    connection = connections[alias]
-    atomic = transaction.atomic(using=alias)
-    # As in Django's own tests: what must be outermost may run inside.
-    atomic._from_testcase = True
-    with atomic:
-        yield
-        asked = connection.connection is not None and connection.connection.info.transaction_status
-        if alias == "default" and asked == TransactionStatus.INTRANS and not connection.needs_rollback:
-            with connection.cursor() as cursor:
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        transaction.set_rollback(True, using=alias)
+    committed = "committed" in request.fixturenames
+    people = () if committed else worlds.people_of(request.node, _is_ours)
+    with django_db_blocker.unblock():
+        if not people:
+            world.leave()
+        if committed:
+            yield worlds.Cast()
+            return
+        there = world.enter(request.node.path, people) if people else worlds.Cast()
+        with worlds.undone():
+            yield there
 
 
 @pytest.fixture(autouse=True)
@@ -101,57 +116,57 @@ def committed(django_db_setup, django_db_blocker):
 
 
 @pytest.fixture
-def agent():
+def agent(cast):
     """Answers members."""
-    return factories.staff("agent")
+    return cast("agent")
 
 
 @pytest.fixture
-def second_agent():
+def second_agent(cast):
     """Answers members too, and has no business with the first agent's cases."""
-    return factories.staff("agent")
+    return cast("second_agent")
 
 
 @pytest.fixture
-def supervisor():
+def supervisor(cast):
     """Oversees the agents' cases."""
-    return factories.staff("supervisor")
+    return cast("supervisor")
 
 
 @pytest.fixture
-def officer():
+def officer(cast):
     """The privacy officer."""
-    return factories.staff("officer")
+    return cast("officer")
 
 
 @pytest.fixture
-def auditor():
+def auditor(cast):
     """Reads the ledger."""
-    return factories.staff("auditor")
+    return cast("auditor")
 
 
 @pytest.fixture
-def administrator():
+def administrator(cast):
     """Runs accounts; sees no member."""
-    return factories.staff("administrator")
+    return cast("administrator")
 
 
 @pytest.fixture
-def hanako():
+def hanako(cast):
     """A member with every kind of item."""
-    return factories.member()
+    return cast("hanako")
 
 
 @pytest.fixture
-def call(agent, hanako):
+def call(cast):
     """A correction case by telephone, caller not identified yet."""
-    return factories.case(hanako, agent)
+    return cast("call")
 
 
 @pytest.fixture
-def identified(call):
+def identified(cast):
     """The same case with the caller identified, so that grants are open."""
-    return factories.identify(call)
+    return cast("identified")
 
 
 @pytest.fixture
