@@ -84,7 +84,7 @@ _IDENTITY = """
 
 # Visible, and not of the transaction under way: so it is committed, and no rollback takes it back.
 _TESTIMONY = f"""
-SELECT {_IDENTITY}, e.sequence, e.id
+SELECT {_IDENTITY}, e.sequence, e.id, (SELECT id FROM access_control_ledgerevent WHERE sequence = %(mark)s), NULL
   FROM (SELECT 1) AS once LEFT JOIN LATERAL (
        SELECT sequence, id FROM access_control_ledgerevent
         WHERE xid IS DISTINCT FROM pg_current_xact_id_if_assigned() ORDER BY sequence DESC LIMIT 1) e ON true
@@ -104,10 +104,13 @@ SELECT {_IDENTITY},
 """
 
 
-def testimony() -> Testimony:
-    """Which database the console is, and the newest event of its ledger that is certainly committed."""
+def testimony(mark: int | None) -> Testimony:
+    """Which database the console is, and the newest event of its ledger that is certainly committed.
+
+    And what it holds under ``mark``, the sequence that the vault was told last.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_TESTIMONY)
+        cursor.execute(_TESTIMONY, {"mark": mark})
         row = cursor.fetchone()
     return Testimony(DatabaseIdentity(*row[:4]), *row[4:])
 
@@ -227,7 +230,7 @@ def note_at_set_up(sender: AppConfig, *, using: str, **_options: Any) -> None:
             return
     vault = consoles.remembered()
     if vault.console is None:
-        consoles.note_console(testimony().identity)
+        consoles.note_console(testimony(None).identity)
     note_vault(vault.itself, only_the_first=True)
 
 

@@ -283,7 +283,7 @@ class Journal:
     def _write(self, kind: str, **says: Any) -> None:
         """Append one line and have it on disk. Raises JournalError, and then no part of the line stays."""
         number = self._number + 1
-        told = testimony()
+        told = testimony(None)
         ledger = [told.identity.restore_epoch, told.sequence, str(told.event)] if told.sequence else None
         whole = {"n": number, "kind": kind, "before": self.head, "ledger": ledger, **says}
         body = json.dumps(whole, separators=(",", ":"))[:-1]

@@ -542,7 +542,7 @@ def test_number_1_without_the_guard_the_lost_hold_would_be_destroyed_in_the_midd
     with backup() as restored:
         place_legal_hold(held, ground="litigation", actor=officer)
         with restored():
-            monkeypatch.setattr(consoles, "testimony", lambda: None)
+            monkeypatch.setattr(consoles, "testimony", lambda _mark: None)
             assert make_plan(timezone.localdate(), actor=None).line_count == 0
             assert all(frozen_keys(held))
     assert Member.objects.get(pk=held.pk).state == "ended"
