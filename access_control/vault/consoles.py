@@ -71,10 +71,11 @@ def remembered() -> Remembered:
     return Remembered(console, row[4], row[5], row[6], plan, DatabaseIdentity(*row[8:]))
 
 
-def tell() -> None:
-    """The vault remembers what is committed in the console now. Raises AnotherConsole."""
-    with call("SELECT vault_tell(%s::bigint[], %s::uuid[])", *told()):
-        pass
+def tell() -> int | None:
+    """The vault remembers what is committed in the console now: up to which event. Raises AnotherConsole."""
+    said, events = told()
+    with call("SELECT vault_tell(%s::bigint[], %s::uuid[])", said, events):
+        return said[4] if said else None
 
 
 def note_console(identity: DatabaseIdentity, *, again: bool = False) -> None:

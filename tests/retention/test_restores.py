@@ -477,7 +477,7 @@ def test_number_1_a_vault_that_turns_to_another_console_stops_a_run_with_a_sente
     assert status == 1
     assert "serves another console" in said
     monkeypatch.setattr(points, "watch", None)
-    note(noted)
+    clones_are_meant(name_of("default"), name_of("vault"))
     assert command("run_purge", plan.reference, role="purger")[0] == 0
     assert verify(plan).findings == []
 
