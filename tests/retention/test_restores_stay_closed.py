@@ -70,6 +70,13 @@ def test_a_refused_command_does_not_open_the_house(restored_in_place, client, ag
     assert not AcceptedRestore.objects.exists()
 
 
+def test_a_refused_command_tells_the_vault_nothing(restored_in_place, monkeypatch):
+    told = []
+    monkeypatch.setattr(consoles, "tell", lambda: told.append("told"))
+    assert command("plan_purge")[0] == 1
+    assert told == []
+
+
 def test_a_refused_command_leaves_the_list_of_losses(committed, client, officer, as_role):
     member = factories.member()
     with backup() as restored:
@@ -158,6 +165,20 @@ def test_who_tells_late_what_was_committed_early_closes_nothing(committed, offic
     consoles.tell()
     monkeypatch.undo()
     assert consoles.remembered().sequence == newest
+    assert restore.look() == []
+
+
+def test_who_asked_before_anything_was_told_closes_nothing(committed, officer, monkeypatch):
+    """The first mark is made by somebody else, between the question of this session and its telling."""
+    with acting(officer, reason=Reason.DAILY_WORK) as act:
+        act.record(Event.PLAN_READ)
+    nothing_told = consoles.remembered()._replace(sequence=None)
+    monkeypatch.setattr(consoles, "remembered", lambda: nothing_told)
+    early = consoles.told()
+    monkeypatch.undo()
+    consoles.tell()
+    monkeypatch.setattr(consoles, "told", lambda: early)
+    consoles.tell()
     assert restore.look() == []
 
 
