@@ -7,18 +7,20 @@ destruction, after every change by page or command, and every few seconds while 
 whose name it destroyed. The journal of runs remembers the same. While the console holds less than they do, every page
 answers 503 and every command that changes anything refuses, until two persons accept the loss (``accept_restore``).
 
-One act that is rolled back is no sign: only events that were committed before are ever told. A console that is *ahead*
-of the vault is the other case: the vault was restored, and keys are back that were destroyed.
+One act that is rolled back is no sign: only events that were committed before are ever told. The other case is a vault
+that was restored, so that keys are back that were destroyed: it knows less than certificates and journals, or less than
+the console noted that it told.
 """
 
 import dataclasses
 import datetime
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.apps import AppConfig
-from django.db import connection, connections, models
+from django.db import connection, connections, models, transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
@@ -43,7 +45,10 @@ class Sign(models.TextChoices):
     CONSOLE_MOVED = "console_moved", _("the console is another database, server or timeline than the vault noted")
     EPOCH_BEHIND = "epoch_behind", _("the vault noted a later restore of the console than the console itself")
     VAULT_MOVED = "vault_moved", _("the vault is another database, server or timeline than the console noted")
-    VAULT_FORGOT = "vault_forgot", _("the vault destroyed fewer keys than certificates and journals say")
+    VAULT_FORGOT = (
+        "vault_forgot",
+        _("the vault knows less than it was told, or destroyed fewer keys than certificates and journals say"),
+    )
 
 
 OF_THE_VAULT = frozenset({Sign.VAULT_MOVED, Sign.VAULT_FORGOT})
@@ -72,6 +77,10 @@ class Console:
     # The newest event that is certainly committed: what the vault may be told.
     committed: int
     vault: DatabaseIdentity | None
+    # Which row notes that vault, how far it was told (0: nothing was noted), and when that was noted.
+    vault_row: int | None
+    told: int
+    told_at: datetime.datetime | None
 
 
 # Further witnesses, slower to ask: higher apps hand them in (config.console).
@@ -84,7 +93,8 @@ _IDENTITY = """
 
 # Visible, and not of the transaction under way: so it is committed, and no rollback takes it back.
 _TESTIMONY = f"""
-SELECT {_IDENTITY}, e.sequence, e.id
+SELECT {_IDENTITY}, e.sequence, e.id, (SELECT id FROM access_control_ledgerevent WHERE sequence = %(mark)s),
+  (SELECT sequence FROM access_control_toldmark WHERE vault_id = (SELECT max(id) FROM access_control_vaultidentity))
   FROM (SELECT 1) AS once LEFT JOIN LATERAL (
        SELECT sequence, id FROM access_control_ledgerevent
         WHERE xid IS DISTINCT FROM pg_current_xact_id_if_assigned() ORDER BY sequence DESC LIMIT 1) e ON true
@@ -98,16 +108,20 @@ SELECT {_IDENTITY},
     SELECT FROM access_control_approval WHERE payload_hash = %(plan)s AND used_at IS NOT NULL),
   coalesce((SELECT sequence FROM access_control_ledgerevent
              WHERE xid IS DISTINCT FROM pg_current_xact_id_if_assigned() ORDER BY sequence DESC LIMIT 1), 0),
-  v.database, v.system, v.timeline, v.restore_epoch
+  v.database, v.system, v.timeline, v.restore_epoch, v.id, coalesce(t.sequence, 0), t.noted_at
   FROM (SELECT 1) AS once LEFT JOIN LATERAL (
        SELECT * FROM access_control_vaultidentity ORDER BY id DESC LIMIT 1) v ON true
+       LEFT JOIN access_control_toldmark t ON t.vault_id = v.id
 """
 
 
-def testimony() -> Testimony:
-    """Which database the console is, and the newest event of its ledger that is certainly committed."""
+def testimony(mark: int | None) -> Testimony:
+    """Which database the console is, and the newest event of its ledger that is certainly committed.
+
+    And what it holds under ``mark``, the sequence that the vault was told last.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_TESTIMONY)
+        cursor.execute(_TESTIMONY, {"mark": mark})
         row = cursor.fetchone()
     return Testimony(DatabaseIdentity(*row[:4]), *row[4:])
 
@@ -117,13 +131,39 @@ def console_beside(vault: Remembered) -> Console:
     with connection.cursor() as cursor:
         cursor.execute(_CONSOLE, {"sequence": vault.sequence, "plan": vault.destroyed_plan})
         row = cursor.fetchone()
-    noted = None if row[8] is None else DatabaseIdentity(*row[8:])
-    return Console(DatabaseIdentity(*row[:4]), row[4], row[5], row[6], row[7], noted)
+    noted = None if row[8] is None else DatabaseIdentity(*row[8:12])
+    return Console(
+        identity=DatabaseIdentity(*row[:4]),
+        newest=row[4],
+        told_event=row[5],
+        plan_known=row[6],
+        committed=row[7],
+        vault=noted,
+        vault_row=row[12],
+        told=row[13],
+        told_at=row[14],
+    )
+
+
+def both() -> tuple[Remembered, Console]:
+    """What the vault remembers, and the console beside it.
+
+    The vault is asked first, so that the console holds what it was told. Between the two questions somebody may have
+    told it more and noted that: then both are asked again, and must know what was noted before.
+    """
+    vault = consoles.remembered()
+    console = console_beside(vault)
+    if console.told > (vault.sequence or 0):
+        vault = consoles.remembered()
+        console = dataclasses.replace(console_beside(vault), told=console.told)
+    return vault, console
 
 
 def compare(vault: Remembered, console: Console) -> list[Sign]:
     """The signs that the two databases themselves give."""
     signs = []
+    if console.told > (vault.sequence or 0):
+        signs.append(Sign.VAULT_FORGOT)
     if vault.console is not None:
         if vault.console[:3] != console.identity[:3]:
             signs.append(Sign.CONSOLE_MOVED)
@@ -145,12 +185,15 @@ def compare(vault: Remembered, console: Console) -> list[Sign]:
 
 def look() -> list[Sign]:
     """Every sign, from both databases and from the witnesses; none: nothing was restored."""
-    vault = consoles.remembered()
-    console = console_beside(vault)
+    return _look()[0]
+
+
+def _look() -> tuple[list[Sign], Console]:
+    vault, console = both()
     found = compare(vault, console)
     for witness in WITNESSES:
         found += witness(console)
-    return _each_once(found)
+    return _each_once(found), console
 
 
 def _each_once(signs: Sequence[Sign]) -> list[Sign]:
@@ -167,8 +210,7 @@ def look_briefly() -> list[Sign]:
     They are asked again by every command, by the worker every minute and by the board. The vault is told how far the
     ledger has come when it was not told for a while.
     """
-    vault = consoles.remembered()
-    console = console_beside(vault)
+    vault, console = both()
     found = compare(vault, console)
     pair = (str(connection.settings_dict["NAME"]), str(connections[VAULT].settings_dict["NAME"]))
     if not found and pair not in _cleared:
@@ -182,17 +224,46 @@ def look_briefly() -> list[Sign]:
 
 
 def _tell_now_and_then(vault: Remembered, console: Console) -> None:
-    if vault.console is None or (vault.sequence or 0) >= console.committed:
+    if vault.console is None:
         return
-    if vault.told_at is None or timezone.now() - vault.told_at >= TOLD_EVERY:
-        consoles.tell()
+    told = vault.sequence or 0
+    if told < console.committed and _is_long_ago(vault.told_at):
+        told = consoles.tell() or told
+    if told > console.told and _is_long_ago(console.told_at):
+        note_told(console, told)
+
+
+def _is_long_ago(moment: datetime.datetime | None) -> bool:
+    return moment is None or timezone.now() - moment >= TOLD_EVERY
 
 
 def refuse_restored() -> None:
     """Raises DatabaseRestored while a restore is not accepted. Else the vault is told how far the ledger has come."""
-    if signs := look():
+    signs, console = _look()
+    if signs:
         raise DatabaseRestored(signs)
-    consoles.tell()
+    if told := consoles.tell():
+        note_told(console, told)
+
+
+# Into the row of the vault that was looked at: one that was noted meanwhile is another, and was told nothing of this.
+_NOTE_TOLD = """
+INSERT INTO access_control_toldmark AS t (vault_id, sequence, noted_at)
+VALUES (%s, %s, clock_timestamp())
+ON CONFLICT (vault_id) DO UPDATE SET sequence = EXCLUDED.sequence, noted_at = EXCLUDED.noted_at
+ WHERE t.sequence < EXCLUDED.sequence
+"""
+
+
+def note_told(console: Console, sequence: int) -> None:
+    """The console notes how far its vault was told, once the vault has committed it: what is rolled back is no sign."""
+    if console.vault_row is not None:
+        transaction.on_commit(partial(_write_told, console.vault_row, sequence), using=VAULT)
+
+
+def _write_told(vault_row: int, sequence: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_TOLD, [vault_row, sequence])
 
 
 def sentence(signs: Sequence[Sign]) -> str:
@@ -227,7 +298,7 @@ def note_at_set_up(sender: AppConfig, *, using: str, **_options: Any) -> None:
             return
     vault = consoles.remembered()
     if vault.console is None:
-        consoles.note_console(testimony().identity)
+        consoles.note_console(testimony(None).identity)
     note_vault(vault.itself, only_the_first=True)
 
 

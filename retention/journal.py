@@ -17,10 +17,10 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple
 
 from django.conf import settings
 
@@ -94,37 +94,82 @@ def _is_there(path: Path) -> bool:
 
 
 def _hashed(text: str) -> str:
-    return hashlib.sha256(text.encode("ascii", errors="replace")).hexdigest()
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def entries(path: Path, *, size: int | None = None) -> Iterator[Entry]:
+def _number(value: Any, *, most: int = 2**63 - 1) -> int:
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError
+    return value
+
+
+def _plan_hash(value: str) -> bytes:
+    found = bytes.fromhex(value)
+    if len(found) != hashlib.sha256().digest_size:
+        raise ValueError
+    return found
+
+
+def _key(row: Sequence[Any]) -> tuple[uuid.UUID, KeyRef]:
+    line, subject, category, generation = row
+    return uuid.UUID(line), KeyRef(uuid.UUID(subject), _number(category), _number(generation))
+
+
+# What a line of each kind says; a line that lacks it, or says something else, raises one of ``_MALFORMED``.
+_SAYS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "journal": lambda says: uuid.UUID(says["plan"]),
+    "intent": lambda says: (_number(says["chunk"]), _plan_hash(says["plan_hash"]), [_key(row) for row in says["keys"]]),
+    "done": lambda says: (
+        _number(says["chunk"]),
+        _number(says["destroyed"]),
+        [uuid.UUID(key) for key in says["spared"]],
+    ),
+}
+_MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    """What a whole line says. Raises one of ``_MALFORMED`` unless its hash is right, and it says what its kind says."""
+    text = line.decode("ascii")
+    body, mark, rest = text.rpartition(',"hash":"')
+    if not mark or rest != f'{_hashed(body)}"}}\n':
+        raise ValueError
+    says: dict[str, Any] = json.loads(text)
+    _mark_of(says)
+    if told := _SAYS.get(says["kind"]):
+        told(says)
+    return says
+
+
+def entries(path: Path, *, size: int | None = None, torn_end: bool = False) -> Iterator[Entry]:
     """Every line of a journal, checked. Raises JournalError at the first that is torn, changed or out of place.
 
-    ``size``: read only that many bytes, which end with a line.
+    ``size``: read only that many bytes, which end with a line. ``torn_end``: stop before a last line that was not
+    written to its end; what it announced never happened.
     """
     before, left = _hashed(""), size
-    try:
-        with _said(path), _opened(path) as file:
-            for number, line in enumerate(file, 1):
-                if left is not None:
-                    if left <= 0:
-                        return
-                    left -= len(line)
-                body, mark, rest = line.rpartition(',"hash":"')
-                whole = bool(mark) and line.endswith('"}\n') and rest[:-3] == _hashed(body)
-                says = json.loads(line) if whole else {}
-                if says.get("n") != number or says.get("before") != before:
-                    raise JournalError(f"{path}, line {number}: this line was changed, torn, or is out of place.")
-                before = says["hash"]
-                yield Entry(number, says["kind"], says, before)
-    except UnicodeDecodeError:
-        raise JournalError(f"{path} holds bytes that no journal holds.") from None
+    with _said(path), _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if left is not None:
+                if left <= 0:
+                    return
+                left -= len(line)
+            if torn_end and not line.endswith(b"\n"):
+                return
+            try:
+                says = _read(line)
+                if (says["n"], says["before"]) != (number, before):
+                    raise ValueError
+            except _MALFORMED:
+                raise JournalError(f"{path}, line {number}: this line was changed, torn, or is out of place.") from None
+            before = says["hash"]
+            yield Entry(number, says["kind"], says, before)
 
 
-def _opened(path: Path) -> TextIO:
+def _opened(path: Path) -> BinaryIO:
     """The file to be read. Raises JournalError when it is missing, JournalUnusable when its directory is: a mount?"""
     try:
-        return path.open("r", encoding="ascii", newline="\n")
+        return path.open("rb")
     except FileNotFoundError:
         require_directory()
         raise JournalError(f"{path} is missing.") from None
@@ -206,12 +251,18 @@ def _last_line(path: Path) -> bytes:
 
 
 def _mark_on(line: bytes) -> LedgerMark | None:
-    text = line.decode("ascii", errors="replace")
-    body, mark, rest = text.rpartition(',"hash":"')
-    if not mark or rest[:-2] != _hashed(body):
+    # A line that is none says nothing, and that is safe: a mark can only close the house. Whoever relies on what a
+    # journal calls destroyed reads the whole of it, and is stopped by this line.
+    with suppress(*_MALFORMED):
+        return _mark_of(_read(line + b"\n"))
+    return None
+
+
+def _mark_of(says: dict[str, Any]) -> LedgerMark | None:
+    if not (ledger := says.get("ledger")):
         return None
-    ledger = json.loads(text).get("ledger")
-    return LedgerMark(ledger[0], ledger[1], uuid.UUID(ledger[2])) if ledger else None
+    restore_epoch, sequence, event = ledger
+    return LedgerMark(_number(restore_epoch, most=2**31 - 2), _number(sequence), uuid.UUID(event))
 
 
 class Journal:
@@ -234,7 +285,7 @@ class Journal:
             for entry in entries(self.path, size=whole):
                 try:
                     self._follow(entry, plan)
-                except (KeyError, ValueError, TypeError, IndexError):
+                except _MALFORMED:
                     raise JournalError(f"{self.path}, line {entry.number}: this line does not fit this run.") from None
         elif begun:
             # The first line is on disk before a run is on record.
@@ -283,7 +334,7 @@ class Journal:
     def _write(self, kind: str, **says: Any) -> None:
         """Append one line and have it on disk. Raises JournalError, and then no part of the line stays."""
         number = self._number + 1
-        told = testimony()
+        told = testimony(None)
         ledger = [told.identity.restore_epoch, told.sequence, str(told.event)] if told.sequence else None
         whole = {"n": number, "kind": kind, "before": self.head, "ledger": ledger, **says}
         body = json.dumps(whole, separators=(",", ":"))[:-1]

@@ -100,16 +100,21 @@ def losses(console: Console, *, held: int) -> dict[Loss, int]:
 
 
 def _last_agreement() -> datetime.datetime:
-    """When the vault was told last of an event that the console still holds; what came later may be lost."""
-    below = 2**63 - 1
+    """When the vault was told of the newest event below all that the console misses; what came later may be lost.
+
+    A restored console that was heard once, by whatever mistake, holds marks again above those that it misses.
+    """
+    below, agreed = 2**63 - 1, None
     while marks := consoles.marks(below=below, most=BATCH):
         sequences = [sequence for sequence, _event, _at in marks]
         held = dict(LedgerEvent.objects.filter(sequence__in=sequences).values_list("sequence", "id"))
         for sequence, event, at in marks:
-            if held.get(sequence) == event:
-                return at
+            if held.get(sequence) != event:
+                agreed = None
+            elif agreed is None:
+                agreed = at
         below = sequences[-1]
-    return _LONG_AGO
+    return agreed or _LONG_AGO
 
 
 def _unknown_plans() -> dict[bytes, int]:

@@ -101,7 +101,7 @@ def _destroyed_in(path: Path) -> Iterator[DestroyedKey]:
 
 def _entries(path: Path) -> Iterator[Entry]:
     try:
-        yield from entries(path)
+        yield from entries(path, torn_end=True)
     except JournalUnusable:
         raise
     except JournalError:

@@ -14,8 +14,11 @@ from psycopg import sql
 ALIASES = {"default": ("DATABASE_URL", "console"), "vault": ("VAULT_DATABASE_URL", "vault")}
 
 
-# The last two arguments of vault_destroy: the console that the vault serves speaks, and names no event.
-TOLD = "(SELECT ARRAY[database, system, timeline, restore_epoch, NULL] FROM public.vault_console()), NULL"
+# The last two arguments of vault_destroy: the console that the vault serves speaks, and tells nothing new.
+TOLD = (
+    "(SELECT ARRAY[database, system, timeline, restore_epoch, NULL, told_sequence, NULL] FROM public.vault_console()),"
+    " (SELECT ARRAY[NULL, told_event] FROM public.vault_console())"
+)
 
 
 def credentials(alias, role):

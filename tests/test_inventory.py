@@ -53,6 +53,7 @@ BOOKKEEPING = {
     "verified_count",
     "failed_count",
     "superseded_generation",
+    "sequence",
 }
 # Dates of acts say in their name that they are: a date of birth would not.
 DATE_OF_AN_ACT = re.compile(r"(\w+_)?(at|on|day)|created|as_of")

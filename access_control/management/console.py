@@ -48,9 +48,11 @@ class ConsoleCommand(BaseCommand):
         for name, value in options.items():
             if isinstance(value, str) and (strange := strange_character(value)):
                 raise bad_usage(f"{name}: character {strange.position} is {strange.name}. Delete it and try again.")
+        passed = False
         try:
             if not self.while_restored:
                 restore.refuse_restored()
+                passed = True
             return super().execute(*args, **options)
         except restore.DatabaseRestored as refused:
             raise CommandError(str(refused), returncode=REFUSED) from None
@@ -71,8 +73,9 @@ class ConsoleCommand(BaseCommand):
                 returncode=REFUSED,
             ) from None
         finally:
-            # A restore cannot forget any more what this command has done, also when it ended half-way.
-            if not self.while_restored:
+            # A restore cannot forget any more what this command has done, also when it ended half-way. A command that
+            # was refused has done nothing, and its console has nothing to say.
+            if passed:
                 with contextlib.suppress(DatabaseError, VaultError):
                     consoles.tell()
 

@@ -1,20 +1,26 @@
 """What the vault remembers of the console it serves: functions and triggers, laid by ``sql.py`` with everything else.
 
 What can go wrong, and why here it cannot: a console that was restored from a backup could open, freeze, thaw and
-destroy by what it has forgotten. The vault compares what each call says of the console with what it has noted; marks
-and identities are only ever added, and a frozen key remembers for which hold it was frozen.
+destroy by what it has forgotten. The vault compares what each call says of the console with what it has noted, and
+hears nobody who does not hold what it was told last; marks and identities are only ever added, and a frozen key
+remembers for which hold it was frozen.
 """
 
 FUNCTIONS = """
--- ``told`` is what the console says of itself: database, system, timeline, restore epoch, and the sequence of the
--- newest ledger event that is committed there (NULL while there is none); ``told_event`` is the id of that event.
-CREATE OR REPLACE FUNCTION vault_hear(told bigint[], told_event uuid) RETURNS void
+-- ``told`` is what the console says of itself: database, system, timeline, restore epoch; the sequence of the newest
+-- ledger event that is committed there (NULL while there is none); the sequence of the newest mark as the vault gave it
+-- when the console asked (NULL: there was none); and what the console noted that the vault was told (NULL: nothing).
+-- ``events`` are what the console holds under the first two sequences.
+CREATE OR REPLACE FUNCTION vault_hear(told bigint[], events uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   noted public.vault_consoleidentity;
 BEGIN
   IF told IS NULL THEN
     RETURN;
+  END IF;
+  IF cardinality(told) <> 7 OR cardinality(events) IS DISTINCT FROM 2 THEN
+    RAISE EXCEPTION 'a console says seven things of itself, and two events' USING ERRCODE = 'CV005';
   END IF;
   SELECT * INTO noted FROM public.vault_consoleidentity ORDER BY id DESC LIMIT 1;
   IF noted.id IS NULL THEN
@@ -24,20 +30,29 @@ BEGIN
      IS DISTINCT FROM (told[1], told[2], told[3], told[4]) THEN
     RAISE EXCEPTION 'this console is not the one that the vault serves' USING ERRCODE = 'CV006';
   END IF;
+  -- It counts what the console holds, not what it tells: another session may have told more since this one asked, or
+  -- made the first mark. Whatever was told then, this console holds, or it was restored.
+  IF told[6] IS NOT NULL AND NOT EXISTS (SELECT FROM public.vault_consolemark m WHERE m.identity_id = noted.id
+                                            AND m.sequence = told[6] AND m.event = events[2]) THEN
+    RAISE EXCEPTION 'this console does not hold what the vault was told' USING ERRCODE = 'CV006';
+  END IF;
+  IF told[7] > coalesce((SELECT max(m.sequence) FROM public.vault_consolemark m WHERE m.identity_id = noted.id), 0) THEN
+    RAISE EXCEPTION 'this vault has forgotten what it was told' USING ERRCODE = 'CV006';
+  END IF;
   IF told[5] IS NULL THEN
     RETURN;
   END IF;
   INSERT INTO public.vault_consolemark (identity_id, at, sequence, event)
-  VALUES (noted.id, clock_timestamp(), told[5], told_event) ON CONFLICT DO NOTHING;
+  VALUES (noted.id, clock_timestamp(), told[5], events[1]) ON CONFLICT DO NOTHING;
   IF NOT FOUND AND EXISTS (SELECT FROM public.vault_consolemark m WHERE m.identity_id = noted.id
-                              AND m.sequence = told[5] AND m.event <> told_event) THEN
+                              AND m.sequence = told[5] AND m.event <> events[1]) THEN
     RAISE EXCEPTION 'the vault was told of another event under this sequence' USING ERRCODE = 'CV006';
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION vault_tell(told bigint[], told_event uuid) RETURNS void
+CREATE OR REPLACE FUNCTION vault_tell(told bigint[], events uuid[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT public.vault_hear(told, told_event)
+  SELECT public.vault_hear(told, events)
 $$;
 
 -- What the vault remembers of the console it serves, and what it is itself: one row, without the first eight columns

@@ -23,20 +23,31 @@ class Testimony(NamedTuple):
     identity: DatabaseIdentity
     sequence: int | None
     event: uuid.UUID | None
+    # The event that the console holds under the vault's newest mark.
+    held: uuid.UUID | None
+    # How far the console noted that the vault was told.
+    noted: int | None
 
 
-def _nothing_to_tell() -> Testimony | None:
+def _nothing_to_tell(_mark: int | None) -> Testimony | None:
     return None
 
 
-# Asked before everything that opens, freezes or destroys. Whoever keeps the ledger hands it in (access_control.apps).
-testimony: Callable[[], Testimony | None] = _nothing_to_tell
+# Asked, with the vault's newest mark, before everything that opens, freezes or destroys. Whoever keeps the ledger hands
+# it in (access_control.apps).
+testimony: Callable[[int | None], Testimony | None] = _nothing_to_tell
 
 
-def told() -> tuple[list[int | None] | None, uuid.UUID | None]:
-    """The testimony as the vault's functions take it."""
-    said = testimony()
-    return (None, None) if said is None else ([*said.identity, said.sequence], said.event)
+def told() -> tuple[list[int | None] | None, list[uuid.UUID | None] | None]:
+    """The testimony as the vault's functions take it.
+
+    The vault is asked first: what it was told by then is committed, and seen by everybody who asks the console later.
+    """
+    mark = remembered().sequence
+    said = testimony(mark)
+    if said is None:
+        return None, None
+    return [*said.identity, said.sequence, mark, said.noted], [said.event, said.held]
 
 
 class Remembered(NamedTuple):
@@ -60,10 +71,11 @@ def remembered() -> Remembered:
     return Remembered(console, row[4], row[5], row[6], plan, DatabaseIdentity(*row[8:]))
 
 
-def tell() -> None:
-    """The vault remembers what is committed in the console now. Raises AnotherConsole."""
-    with call("SELECT vault_tell(%s::bigint[], %s)", *told()):
-        pass
+def tell() -> int | None:
+    """The vault remembers what is committed in the console now: up to which event. Raises AnotherConsole."""
+    said, events = told()
+    with call("SELECT vault_tell(%s::bigint[], %s::uuid[])", said, events):
+        return said[4] if said else None
 
 
 def note_console(identity: DatabaseIdentity, *, again: bool = False) -> None:

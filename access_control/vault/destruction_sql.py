@@ -71,14 +71,14 @@ END $$;
 -- Only for the console that the vault serves: it says which one it is.
 CREATE OR REPLACE FUNCTION vault_destroy(
   subjects uuid[], categories smallint[], generations bigint[], lines uuid[], approved_plan bytea,
-  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
+  told bigint[] DEFAULT NULL, events uuid[] DEFAULT NULL)
 RETURNS TABLE (ended_lines uuid[], destroyed_at timestamptz, keyring integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF told IS NULL AND EXISTS (SELECT FROM public.vault_consoleidentity) THEN
     RAISE EXCEPTION 'a destruction says for which console' USING ERRCODE = 'CV006';
   END IF;
-  PERFORM public.vault_hear(told, told_event);
+  PERFORM public.vault_hear(told, events);
   RETURN QUERY SELECT * FROM public.vault_end_keys(subjects, categories, generations, lines, approved_plan);
 END $$;
 

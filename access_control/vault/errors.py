@@ -46,4 +46,4 @@ class CeilingReached(VaultError):
 
 
 class AnotherConsole(VaultError):
-    """The vault remembers another console than the one that speaks to it: a database was restored or moved."""
+    """The vault remembers another console than the one that speaks to it, or more of it: a database was restored."""

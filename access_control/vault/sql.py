@@ -28,6 +28,12 @@ END $$;
 DROP FUNCTION IF EXISTS vault_fetch(uuid[], smallint[], uuid, uuid);
 DROP FUNCTION IF EXISTS vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea);
 DROP FUNCTION IF EXISTS vault_freeze(uuid[], smallint[], boolean);
+-- Those that believed what they were told, whatever the console holds.
+DROP FUNCTION IF EXISTS vault_fetch(uuid[], smallint[], uuid, uuid, bigint[], uuid);
+DROP FUNCTION IF EXISTS vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid);
+DROP FUNCTION IF EXISTS vault_freeze(uuid[], smallint[], boolean, uuid, bigint[], uuid);
+DROP FUNCTION IF EXISTS vault_tell(bigint[], uuid);
+DROP FUNCTION IF EXISTS vault_hear(bigint[], uuid);
 """
 
 FUNCTIONS = """
@@ -71,7 +77,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION vault_fetch(
   wanted uuid[], kinds smallint[], for_event uuid, by_approval uuid DEFAULT NULL,
-  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL)
+  told bigint[] DEFAULT NULL, events uuid[] DEFAULT NULL)
 RETURNS TABLE (subject uuid, category smallint, generation bigint, wrapped bytea, keyring integer,
                destroyed_at timestamptz, certificate_line uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -84,7 +90,7 @@ BEGIN
   IF for_event IS NULL THEN
     RAISE EXCEPTION 'a fetch names its event' USING ERRCODE = 'CV005';
   END IF;
-  PERFORM public.vault_hear(told, told_event);
+  PERFORM public.vault_hear(told, events);
   SELECT i.fetches_per_hour, i.restore_epoch INTO STRICT ceiling, epoch FROM public.vault_installation i;
   IF by_approval IS NULL THEN
     PERFORM public.vault_count_alone(1);
@@ -143,12 +149,12 @@ END $$;
 
 CREATE OR REPLACE FUNCTION vault_freeze(
   wanted uuid[], kinds smallint[], hold boolean, for_hold uuid DEFAULT NULL,
-  told bigint[] DEFAULT NULL, told_event uuid DEFAULT NULL) RETURNS integer
+  told bigint[] DEFAULT NULL, events uuid[] DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   touched integer;
 BEGIN
-  PERFORM public.vault_hear(told, told_event);
+  PERFORM public.vault_hear(told, events);
   UPDATE public.vault_key SET frozen = hold
    WHERE subject = ANY (wanted) AND category = ANY (kinds) AND destroyed_at IS NULL AND frozen IS DISTINCT FROM hold;
   GET DIAGNOSTICS touched = ROW_COUNT;
@@ -283,15 +289,15 @@ MAY_CALL = {
         "vault_holds_keys()",
         "vault_keyring_is_another(integer[], bytea[])",
         "vault_console()",
-        "vault_tell(bigint[], uuid)",
+        "vault_tell(bigint[], uuid[])",
         "vault_note_console(bigint[], boolean)",
         "vault_marks(bigint, integer)",
         "vault_events_fetched(timestamp with time zone)",
         "vault_subjects_made(timestamp with time zone)",
         "vault_frozen(uuid[])",
-        "vault_fetch(uuid[], smallint[], uuid, uuid, bigint[], uuid)",
+        "vault_fetch(uuid[], smallint[], uuid, uuid, bigint[], uuid[])",
         "vault_create(uuid[], smallint[], bigint[], bytea[], integer)",
-        "vault_freeze(uuid[], smallint[], boolean, uuid, bigint[], uuid)",
+        "vault_freeze(uuid[], smallint[], boolean, uuid, bigint[], uuid[])",
         "vault_status(uuid[])",
         "vault_left(uuid[])",
         "vault_lock_living(uuid[])",
@@ -311,9 +317,9 @@ MAY_CALL = {
     "purger": (
         "vault_installation()",
         "vault_console()",
-        "vault_tell(bigint[], uuid)",
+        "vault_tell(bigint[], uuid[])",
         "vault_destroyed_by_plan()",
-        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid)",
+        "vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid[])",
         "vault_destroy_again(uuid[], smallint[], bigint[], uuid[], bytea)",
         "vault_status(uuid[])",
         "vault_left(uuid[])",

@@ -72,7 +72,7 @@ def fetch(
     Raises CeilingReached when the hour's ceiling is used up and no approval is named, AnotherConsole.
     """
     with call(
-        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
+        "SELECT * FROM vault_fetch(%s, %s::smallint[], %s, %s, %s::bigint[], %s::uuid[])",
         list(subjects),
         list(categories),
         event,
@@ -115,7 +115,7 @@ def destroy(items: Sequence[tuple[KeyRef, uuid.UUID]], *, plan_hash: bytes) -> l
     Only the purger role may. Frozen keys and fences are passed over. Raises CeilingReached, AnotherConsole.
     """
     with call(
-        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s, %s::bigint[], %s)",
+        "SELECT * FROM vault_destroy(%b, %b::smallint[], %b::bigint[], %b, %s, %s::bigint[], %s::uuid[])",
         *_columns(items),
         plan_hash,
         *told(),
@@ -164,7 +164,7 @@ def freeze(
     console, for a restored vault may remember another one. Raises AnotherConsole.
     """
     with call(
-        "SELECT vault_freeze(%s, %s::smallint[], %s, %s, %s::bigint[], %s)",
+        "SELECT vault_freeze(%s, %s::smallint[], %s, %s, %s::bigint[], %s::uuid[])",
         list(subjects),
         list(categories),
         hold,

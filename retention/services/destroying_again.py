@@ -140,7 +140,7 @@ def _destroy(keys: Sequence[DestroyedKey]) -> Iterator[int]:
 
 
 def _payload() -> bytes:
-    both = [consoles.remembered().itself, restore.testimony().identity, digest(destroyed_keys()).hex()]
+    both = [consoles.remembered().itself, restore.testimony(None).identity, digest(destroyed_keys()).hex()]
     return hashlib.sha256(json.dumps([ORDER_KIND, both]).encode()).digest()
 
 

@@ -75,8 +75,7 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         with connection.cursor() as cursor:
             # Two who call at the same moment: one after the other.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ACCEPT_LOCK])
-        vault = consoles.remembered()
-        console = restore.console_beside(vault)
+        vault, console = restore.both()
         signs = restore.look()
         if not signs:
             raise NothingRestored

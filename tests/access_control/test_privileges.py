@@ -186,6 +186,7 @@ def test_whatever_a_person_can_change_is_tracked():
     assert changed == {
         "access_control.Approval": True,
         "access_control.SignInLink": ("ended_at", "used", "expires_at"),
+        "access_control.ToldMark": ("sequence", "noted_at"),
         "members.DataAsOf": ("as_of",),
         "members.MemberGrant": ("ended_at", "end_reason", "expires_at"),
         "members.Notice": ("state", "claimed_at", "sent_at", "next_try_at", "attempts", "failure"),

@@ -14,7 +14,7 @@ import time
 import pytest
 from django.db import connections, transaction
 
-from access_control.vault import consoles, store
+from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed
 from members.models import ContactPoint, Transaction
@@ -174,8 +174,8 @@ def decide_without_waiting(monkeypatch):
 
 def end_keys_unseen():
     """As if the purger did not ask whether its locks are still there, and what the vault is told were told before."""
-    told = consoles.testimony()
-    consoles.testimony = lambda: told
+    told = store.told()
+    store.told = lambda: told
     purging._end_keys = lambda plan, items: store.destroy(
         [(item.ref, item.line) for item in items], plan_hash=bytes(plan.payload_hash)
     )

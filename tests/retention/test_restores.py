@@ -477,7 +477,7 @@ def test_number_1_a_vault_that_turns_to_another_console_stops_a_run_with_a_sente
     assert status == 1
     assert "serves another console" in said
     monkeypatch.setattr(points, "watch", None)
-    note(noted)
+    clones_are_meant(name_of("default"), name_of("vault"))
     assert command("run_purge", plan.reference, role="purger")[0] == 0
     assert verify(plan).findings == []
 
@@ -542,7 +542,7 @@ def test_number_1_without_the_guard_the_lost_hold_would_be_destroyed_in_the_midd
     with backup() as restored:
         place_legal_hold(held, ground="litigation", actor=officer)
         with restored():
-            monkeypatch.setattr(consoles, "testimony", lambda: None)
+            monkeypatch.setattr(consoles, "testimony", lambda _mark: None)
             assert make_plan(timezone.localdate(), actor=None).line_count == 0
             assert all(frozen_keys(held))
     assert Member.objects.get(pk=held.pk).state == "ended"

@@ -792,7 +792,7 @@ def test_keys_and_lookups_stand_in_no_statement(raw):
 
 def test_functions_are_laid_with_their_privileges_or_not_at_all(alone, raw, monkeypatch):
     """PostgreSQL lets everybody call a new function, so one laid without its privileges is open to every role."""
-    raw("owner", "DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid)")
+    raw("owner", "DROP FUNCTION vault_destroy(uuid[], smallint[], bigint[], uuid[], bytea, bigint[], uuid[])")
     monkeypatch.setattr(sql, "privileges", lambda: "GRANT SELECT ON vault_key TO nobody_of_this_name")
     become("owner")
     try:
