@@ -288,7 +288,11 @@ class TellStep(Step):
 def _explained(notice: Notice) -> Notice:
     """The notice, with why it did not go out, and what to do, in words."""
     why: Any = "%(code)s"
-    if notice.failure == "not_mailable":
+    if notice.state == Notice.State.QUEUED and notice.failure == "suspended":
+        why = _("A correction of this address is pending. The notice is sent once that is decided.")
+    elif notice.state == Notice.State.QUEUED and notice.failure:
+        why = _("It could not be sent yet (%(code)s), and is tried again.")
+    elif notice.failure == "not_mailable":
         why = _("No mail server can take this address. Tell the member another way.")
     elif notice.failure.startswith("smtp_5"):
         why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
