@@ -21,6 +21,7 @@ from access_control.vault.errors import VaultError
 from members.events import Event
 from members.forms import CarefulForm
 from members.inventory import ITEMS
+from members.mail import INTERRUPTED, NO_ANSWER
 from members.models import Case, Correction, Notice
 from members.normal_forms import NotNormal
 from members.rule_books import LONGEST_ADDRESS
@@ -294,6 +295,8 @@ def _explained(notice: Notice) -> Notice:
         why = _("It could not be sent yet (%(code)s), and is tried again.")
     elif notice.failure == "not_mailable":
         why = _("No mail server can take this address. Tell the member another way.")
+    elif notice.failure in {NO_ANSWER, INTERRUPTED}:
+        why = _("Nobody knows whether it arrived, so it is not sent again. Ask the member, or tell them another way.")
     elif notice.failure.startswith("smtp_5"):
         why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
     elif notice.state == Notice.State.FAILED:

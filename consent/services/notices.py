@@ -1,4 +1,7 @@
-"""Sending notices: from the queue, through the gate (purpose 4), by SMTP. A notice is sent at most once."""
+"""Sending notices: from the queue, through the gate (purpose 4), by SMTP. A notice is sent at most once.
+
+Of what breaks off while a server has it, nobody knows whether it arrived, so it is not tried again.
+"""
 
 import dataclasses
 import datetime
@@ -17,7 +20,7 @@ from consent.gate import Refused
 from consent.services.doors import use
 from members.events import Event
 from members.inventory import ITEMS
-from members.mail import Letter, Undelivered, send
+from members.mail import INTERRUPTED, Letter, Undelivered, send
 from members.models import Notice
 
 NO_SERVER = "members.mail.NoServerBackend"
@@ -71,7 +74,7 @@ def send_notices(*, most: int = 500) -> Sent:
     outcomes: dict[str, int] = dict.fromkeys(("sent", "refused", "failed", "waiting"), 0)
     begun = timezone.now()
     for notice in Notice.objects.filter(state=Notice.State.SENDING, claimed_at__lt=begun - LONGEST_SENDING)[:most]:
-        outcomes[_close(notice, Notice.State.FAILED, "Interrupted")] += 1
+        outcomes[_close(notice, Notice.State.FAILED, INTERRUPTED)] += 1
     due = Notice.objects.filter(state=Notice.State.QUEUED, next_try_at__lte=begun)
     if settings.EMAIL_BACKEND == NO_SERVER:
         # Nothing is opened for a mail that cannot leave.

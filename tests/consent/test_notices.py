@@ -59,10 +59,15 @@ class Inbox:
         return answer + " " + address
 
     async def handle_DATA(self, server, session, envelope):
-        if "DATA" in self.says:
-            return f"{self.says['DATA']} {envelope.rcpt_tos[0]} is unknown here"
-        self.messages.append((envelope.rcpt_tos, envelope.content.decode()))
-        return "250 OK"
+        answer = self.says.get("DATA", "250 OK")
+        if answer[0] not in "45":
+            self.messages.append((envelope.rcpt_tos, envelope.content.decode()))
+        if answer == "silence":
+            server.transport.abort()
+        return answer if answer == "250 OK" else f"{answer} {envelope.rcpt_tos[0]} is unknown here"
+
+    async def handle_QUIT(self, server, session, envelope):
+        return self.says.get("QUIT", "221 Bye")
 
 
 class Server(SMTP):
@@ -209,6 +214,25 @@ def test_a_refusal_for_good_is_final_at_once_and_shown(client, corrected, inbox,
     page = client.get(reverse("admin:members_case_change", args=[corrected.case_id])).content.decode()
     assert re.search(rf"[(（]{code}[)）]", page)
     assert "message-warning" in client.get(reverse("admin:index")).content.decode()
+
+
+@pytest.mark.parametrize("answer", ["silence", "garbled", "999", "354"])
+def test_what_a_server_took_without_an_answer_is_not_sent_again(client, corrected, inbox, answer):
+    """Nobody knows whether it arrived; the case says so."""
+    inbox.says = {"DATA": answer}
+    assert send_notices() == Sent(sent=0, refused=0, failed=2, waiting=0)
+    assert len(inbox.messages) == 2
+    assert set(Notice.objects.values_list("state", "failure")) == {("failed", "no_answer")}
+    client.force_login(corrected.case.owner)
+    client.cookies["django_language"] = "en"
+    page = client.get(reverse("admin:members_case_change", args=[corrected.case_id])).content.decode()
+    assert "Nobody knows whether it arrived" in page
+
+
+def test_what_a_server_says_to_a_goodbye_sends_nothing_twice(corrected, inbox):
+    """It has taken the message before."""
+    inbox.says = {"QUIT": "221 " + "x" * 9000}
+    assert send_notices() == Sent(sent=2, refused=0, failed=0, waiting=0)
 
 
 def send_to(notice, address):
