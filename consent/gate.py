@@ -45,6 +45,8 @@ class Code(models.TextChoices):
     )
 
 
+# Refusals that end by themselves: what waits for such an item is tried again.
+PASSING = frozenset({Code.SUSPENDED, Code.NO_POLICY})
 # Whose rule refuses: shown beside the sentence.
 OUR_OWN = frozenset({Code.OUR_RULE})
 
@@ -67,6 +69,11 @@ class Decision:
     def allowed(self) -> bool:
         """Whether nothing refuses."""
         return not self.code
+
+    @property
+    def passing(self) -> bool:
+        """Whether the refusal ends by itself: with the correction that is pending, or with a policy in force."""
+        return self.code in PASSING
 
     @property
     def ours(self) -> bool:
@@ -95,11 +102,13 @@ def decide(
     purpose: Purpose | int,
     now: datetime.datetime | None = None,
     case: uuid.UUID | None = None,
+    decided: bool = False,
 ) -> Decision:
     """Judge one use. ``case``: an identified case of the member's own, under which an agent looks or answers.
 
     Within it a correction of that same case suspends nothing, and the member's own request stands in for an accepted
-    version (P5.A: a member may see and correct own data).
+    version (P5.A: a member may see and correct own data). ``decided``: the value is a copy that a decided correction
+    made, which a later correction of the item does not suspend.
     """
     now = now or timezone.now()
     if item not in ITEMS:
@@ -123,6 +132,8 @@ def decide(
         return Decision(Code.OUR_RULE)
     if member.state != Member.State.ACTIVE and case is None:
         return Decision(Code.ENDED)
+    if decided:
+        return ALLOWED
     suspensions = Suspension.objects.filter(member=member, item=item, ended_at=None)
     if row is not None:
         suspensions = suspensions.filter(row=row)

@@ -12,7 +12,14 @@ from access_control.vault.errors import SealBroken
 from members import normal_forms
 from members.forms import CarefulForm
 from members.models import IdentityDocument
-from members.services.documents import EnoughOnFile, ImpossibleDate, OwnerGone, confirm_document, may_confirm
+from members.services.documents import (
+    EnoughOnFile,
+    ImpossibleDate,
+    OwnerGone,
+    confirm_document,
+    may_confirm,
+    too_little_on_file,
+)
 from members.services.identity import (
     FACTS_NEEDED,
     AlreadyIdentified,
@@ -106,7 +113,7 @@ class IdentityStep(Step):
             "tries_left": tries_left(case.member) if case.member else 0,
             "last": case.identitytry_set.order_by("-at").first(),
             "document_form": (page.left.get("document_form") or DocumentForm())
-            if not enough and may_confirm(case, page.actor)
+            if may_confirm(case, page.actor) and too_little_on_file(case)
             else None,
         }
 

@@ -31,6 +31,8 @@ __all__ = [
 COUNTRY_OF = {"jp": "JP", "kr": "KR", "sg": "SG"}
 _CONTACT_KINDS = frozenset(ContactPoint.Kind.values)
 _MEANS_KINDS = frozenset(PaymentMeans.Kind.values)
+# First part of an item's code → the list of a row that holds such items.
+_LIST_OF = {"contact": "contacts", "addressee": "addressees", "payment": "payment_means"}
 # Nobody ordered on the web before; an older year is a slip of the pen, and its record would be due at once.
 FIRST_ORDER = datetime.date(1995, 1, 1)
 _AMOUNT = re.compile(r"-?[0-9]{1,11}(?:\.[0-9]{1,3})?", re.ASCII)
@@ -103,6 +105,12 @@ class NewMember:
     left_out: tuple[Fault, ...] = dataclasses.field(default=(), compare=False)
     # Fields that the row does not hold: it says nothing of them. An empty text or list says that there is none.
     unsaid: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+
+    def says(self, item: Item) -> bool:
+        """Whether the row says all there is of an item."""
+        kind, _dot, name = item.code.partition(".")
+        field = _LIST_OF.get(kind, name)
+        return field not in self.unsaid and field not in self.incomplete
 
     @property
     def incomplete(self) -> set[str]:

@@ -4,6 +4,7 @@ Old addresses of Japanese carriers have local parts that no standard allows (``t
 and leave in quotes, as a server takes them. What no server can take is refused for this message alone.
 """
 
+import contextlib
 import dataclasses
 import re
 import smtplib
@@ -24,8 +25,15 @@ _QUOTED = re.compile(r'"([ !#-\[\]-~]|\\[ -~])+"')
 _PRINTABLE = re.compile(r"[!-~]+")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+_AGREED = frozenset({250, 251})
 # Of these the server speaks to us, not about the message: who we are, and whether we may send at all.
 _OUR_OWN_FAULT = frozenset({530, 534, 535, 538})
+
+
+# The server had the message and did not answer, or not in a way that can be read: nobody knows whether it arrived.
+NO_ANSWER = "no_answer"
+# Nor of this one: whoever sent it died meanwhile.
+INTERRUPTED = "Interrupted"
 
 
 class NoMailServer(Exception):
@@ -45,7 +53,10 @@ class NotMailable(Exception):
 
 
 class Undelivered(Exception):
-    """The message did not leave. ``final``: nor will it; ``code`` says why in a word, without the server's text."""
+    """No server has said that it took the message. ``final``: it is not sent again.
+
+    ``code`` says why in a word, without the server's text.
+    """
 
     def __init__(self, code: str, *, final: bool) -> None:
         super().__init__(code)
@@ -95,9 +106,9 @@ def send(letter: Letter) -> None:
             _hand_over(connection, address, message)
         else:
             EmailMessage(letter.subject, letter.body, to=[address], headers=_headers(letter)).send()
-    except smtplib.SMTPException as error:
-        raise _undelivered(error) from None
-    except (OSError, ValueError) as error:
+    except smtplib.SMTPDataError as error:
+        raise _refused(error.smtp_code) from None
+    except (smtplib.SMTPException, OSError, ValueError) as error:
         raise Undelivered(type(error).__name__, final=False) from None
 
 
@@ -124,22 +135,39 @@ def _headers(letter: Letter) -> dict[str, str]:
 
 
 def _hand_over(connection: EmailBackend, address: str, message: bytes) -> None:
-    """One connection for one letter, so that what the server says is about this one."""
+    """One connection for one letter, so that what the server says is about this one.
+
+    Whatever breaks off once the message is on its way is final, else the member might get it twice.
+    """
     connection.open()
     server = connection.connection
     assert server is not None
     try:
-        server.sendmail(settings.DEFAULT_FROM_EMAIL, [address], message)
+        server.ehlo_or_helo_if_needed()
+        _require(server.mail(settings.DEFAULT_FROM_EMAIL)[0])
+        _require(server.rcpt(address)[0])
+        try:
+            code, _text = server.data(message)
+        except smtplib.SMTPDataError:
+            # It did not want to hear the message.
+            raise
+        except (smtplib.SMTPException, OSError):
+            raise Undelivered(NO_ANSWER, final=True) from None
+        if code not in _AGREED and not 400 <= code < 600:
+            raise Undelivered(NO_ANSWER, final=True)
+        _require(code)
     finally:
-        connection.close()
+        # How the goodbye goes makes no difference to what was said before.
+        with contextlib.suppress(smtplib.SMTPException, OSError):
+            connection.close()
 
 
-def _undelivered(error: smtplib.SMTPException) -> Undelivered:
-    """5xx about the message is final; 4xx, and what is no answer about it, may pass."""
-    code = 0
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code = next(iter(error.recipients.values()))[0]
-    elif isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
-        code = error.smtp_code
-    final = 500 <= code < 600 and code not in _OUR_OWN_FAULT
-    return Undelivered(f"smtp_{code}" if code else type(error).__name__, final=final)
+def _require(code: int) -> None:
+    """The server agreed. Raises Undelivered."""
+    if code not in _AGREED:
+        raise _refused(code)
+
+
+def _refused(code: int) -> Undelivered:
+    """5xx about the message is final; 4xx, what is about us, and what is no answer, may pass."""
+    return Undelivered(f"smtp_{code}", final=500 <= code < 600 and code not in _OUR_OWN_FAULT)

@@ -21,6 +21,7 @@ from access_control.vault.errors import VaultError
 from members.events import Event
 from members.forms import CarefulForm
 from members.inventory import ITEMS
+from members.mail import INTERRUPTED, NO_ANSWER
 from members.models import Case, Correction, Notice
 from members.normal_forms import NotNormal
 from members.rule_books import LONGEST_ADDRESS
@@ -288,8 +289,14 @@ class TellStep(Step):
 def _explained(notice: Notice) -> Notice:
     """The notice, with why it did not go out, and what to do, in words."""
     why: Any = "%(code)s"
-    if notice.failure == "not_mailable":
+    if notice.state == Notice.State.QUEUED and notice.failure == "suspended":
+        why = _("A correction of this address is pending. The notice is sent once that is decided.")
+    elif notice.state == Notice.State.QUEUED and notice.failure:
+        why = _("It could not be sent yet (%(code)s), and is tried again.")
+    elif notice.failure == "not_mailable":
         why = _("No mail server can take this address. Tell the member another way.")
+    elif notice.failure in {NO_ANSWER, INTERRUPTED}:
+        why = _("Nobody knows whether it arrived, so it is not sent again. Ask the member, or tell them another way.")
     elif notice.failure.startswith("smtp_5"):
         why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
     elif notice.state == Notice.State.FAILED:

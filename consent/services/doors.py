@@ -154,8 +154,11 @@ def use(
     purpose: Purpose,
     reason: str,
     case: uuid.UUID | None = None,
+    decided: bool = False,
 ) -> str:
     """The system uses a value: ``sealed.field``, judged as ``item`` of ``row``. Raises Refused (recorded), VaultError.
+
+    ``decided``: the value is a copy that a decided correction made.
 
     The member row stays locked from the judgement to the opening, so a suspension or a destruction comes before or
     after, never between. The text is returned only once the event is committed.
@@ -163,7 +166,7 @@ def use(
     text, failure = "", None
     with acting(None, reason=reason, case=case, durable=True) as act:
         member = locks.change_one(Member, member.pk)
-        decision = decide(member, item=item, row=row, purpose=purpose, case=case)
+        decision = decide(member, item=item, row=row, purpose=purpose, case=case, decided=decided)
         if decision.allowed:
             event = act.record(Event.USED, subject=member.pk, items=[item], purpose=purpose)
             category = sealed._meta.get_field(field).item_for(sealed).category

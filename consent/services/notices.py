@@ -1,4 +1,7 @@
-"""Sending notices: from the queue, through the gate (purpose 4), by SMTP. A notice is sent at most once."""
+"""Sending notices: from the queue, through the gate (purpose 4), by SMTP. A notice is sent at most once.
+
+Of what breaks off while a server has it, nobody knows whether it arrived, so it is not tried again.
+"""
 
 import dataclasses
 import datetime
@@ -6,25 +9,32 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from access_control.codes import Purpose, Reason
 from access_control.ledger import acting
-from access_control.vault.errors import VaultError
+from access_control.vault.errors import Destroyed, NoKey, SealBroken, VaultError
 from consent.gate import Refused
 from consent.services.doors import use
 from members.events import Event
 from members.inventory import ITEMS
-from members.mail import Letter, Undelivered, send
+from members.mail import INTERRUPTED, Letter, Undelivered, send
 from members.models import Notice
 
 NO_SERVER = "members.mail.NoServerBackend"
 # Tries after 1, 2, 4 … minutes: a server may be away for more than two days before a necessary notice is given up.
 MOST_ATTEMPTS = 13
 FIRST_PAUSE = datetime.timedelta(minutes=1)
+# What the gate or the vault refuses for now is no try: it waits as long again as it has waited, at most this long.
+LONGEST_PAUSE = datetime.timedelta(days=1)
 # Longer than any mail server may take to answer.
 LONGEST_SENDING = datetime.timedelta(minutes=10)
+# No later try opens an address of which the vault says this.
+_FOR_GOOD = (Destroyed, NoKey, SealBroken)
+# The address is a copy of what a decided correction changed: the member is told there, whatever is asked for later.
+_TOLD_OF_A_CHANGED_ADDRESS = frozenset({Notice.Kind.CORRECTED_OLD, Notice.Kind.CORRECTED_NEW})
 # Kind of notice → what its text says beyond item and reference. Handed in by config.console, from higher apps.
 CONTEXTS: dict[str, Callable[[Notice], dict[str, Any]]] = {}
 
@@ -64,7 +74,7 @@ def send_notices(*, most: int = 500) -> Sent:
     outcomes: dict[str, int] = dict.fromkeys(("sent", "refused", "failed", "waiting"), 0)
     begun = timezone.now()
     for notice in Notice.objects.filter(state=Notice.State.SENDING, claimed_at__lt=begun - LONGEST_SENDING)[:most]:
-        outcomes[_close(notice, Notice.State.FAILED, "Interrupted")] += 1
+        outcomes[_close(notice, Notice.State.FAILED, INTERRUPTED)] += 1
     due = Notice.objects.filter(state=Notice.State.QUEUED, next_try_at__lte=begun)
     if settings.EMAIL_BACKEND == NO_SERVER:
         # Nothing is opened for a mail that cannot leave.
@@ -94,11 +104,15 @@ def _send(notice: Notice, sender: Sender) -> str:
             purpose=Purpose.NOTICE,
             reason=Reason.SCHEDULED,
             case=notice.case_id,
+            decided=notice.kind in _TOLD_OF_A_CHANGED_ADDRESS,
         )
     except Refused as refused:
-        return _close(notice, Notice.State.REFUSED, str(refused.decision.code))
-    except VaultError as error:
+        code = str(refused.decision.code)
+        return _wait(notice, code) if refused.decision.passing else _close(notice, Notice.State.REFUSED, code)
+    except _FOR_GOOD as error:
         return _close(notice, Notice.State.FAILED, type(error).__name__)
+    except (VaultError, OperationalError) as error:
+        return _wait(notice, type(error).__name__)
     subject, body = rendered(notice, sender)
     try:
         send(Letter(to=address, subject=subject, body=body, reply_to=sender.mail))
@@ -106,7 +120,7 @@ def _send(notice: Notice, sender: Sender) -> str:
         attempts = notice.attempts + 1
         if undelivered.final or attempts >= MOST_ATTEMPTS:
             return _close(notice, Notice.State.FAILED, undelivered.code)
-        return _put_back(notice, attempts, undelivered.code)
+        return _put_back(notice, undelivered.code, pause=FIRST_PAUSE * 2 ** (attempts - 1), attempts=attempts)
     return _close(notice, Notice.State.SENT, "")
 
 
@@ -115,14 +129,20 @@ def _claimed(notice: Notice) -> Any:
     return Notice.objects.filter(pk=notice.pk, state=Notice.State.SENDING, claimed_at=notice.claimed_at)
 
 
-def _put_back(notice: Notice, attempts: int, failure: str) -> str:
+def _wait(notice: Notice, failure: str) -> str:
+    """The notice is judged again after a pause, as often as it takes: what refuses it now ends by itself."""
+    waited = timezone.now() - notice.queued_at
+    return _put_back(notice, failure, pause=min(max(waited, FIRST_PAUSE), LONGEST_PAUSE), attempts=notice.attempts)
+
+
+def _put_back(notice: Notice, failure: str, *, pause: datetime.timedelta, attempts: int) -> str:
     """The notice is tried again after a pause, unless another sender has closed this claim meanwhile."""
     _claimed(notice).update(
         state=Notice.State.QUEUED,
         claimed_at=None,
         attempts=attempts,
         failure=failure,
-        next_try_at=timezone.now() + FIRST_PAUSE * 2 ** (attempts - 1),
+        next_try_at=timezone.now() + pause,
     )
     return "waiting"
 

@@ -340,6 +340,8 @@ class Correction(models.Model):
     # The generation that held the old value; retention gives it its own due date.
     superseded_category = models.SmallIntegerField(null=True, blank=True)
     superseded_generation = models.BigIntegerField(null=True, blank=True)
+    # When a file of the marketplace was written that first held the new value: it has heard of the correction.
+    heard_at = models.DateTimeField(_("known to the marketplace since"), null=True, blank=True)
     proposed = SealedField(inventory.PROPOSED, subject="member_id", verbose_name=_("value asked for"))
 
     history = tracked()

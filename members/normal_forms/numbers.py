@@ -1,9 +1,11 @@
 """Postcodes, last four digits, and the two numbers that must never be written down here: of a card, and My Number."""
 
 import dataclasses
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import mul
 
 from django.utils.translation import gettext_lazy as _
 
@@ -58,14 +60,14 @@ _OTHER_WORDS = re.compile(
 
 # Groups of digits with at most three characters between two of them that are neither letter nor digit (some dashes
 # count as letters).
-_SEPARATOR = rf"[\W_{re.escape(DASHES)}]{{1,3}}"
-_RUN = re.compile(rf"\d+(?:{_SEPARATOR}\d+)*")
+_RUN = re.compile(rf"\d+(?:[\W_{re.escape(DASHES)}]{{1,3}}\d+)*")
 _DIGITS = re.compile(r"\d+")
-# The same, however many letters a sign between them is folded to.
-_LONG_RUN = re.compile(rf"(?:\d{_SEPARATOR.replace('{1,3}', '{0,9}')}){{{MY_NUMBER_LENGTH - 1}}}\d")
+_ENOUGH_DIGITS = re.compile(rf"(?:\d\D*){{{MY_NUMBER_LENGTH - 1}}}\d")
 
 # Kinds of separator that people write within one number; the others divide lists as well. Brackets are one kind.
 _WRITTEN = frozenset({" ", "line", "-", "."})
+# Of a card's own groups people divide some so and others so; what stands in brackets is one of them.
+_MIXED = _WRITTEN | {"("}
 _BRACKETS = frozenset({"Ps", "Pe", "Pi", "Pf"})
 
 CARD_NUMBER, MY_NUMBER = "card_number", "my_number"
@@ -125,25 +127,32 @@ def last_four(text: str) -> str:
 def forbidden_numbers(text: str) -> list[SeenNumber]:
     """The numbers of ``text`` that must not be stored, in their order.
 
-    A card number has an issuer's range, a length and a check digit (Luhn), and stands in one piece or in the groups of
-    a card; in other groups, or with thirteen digits in one piece, a word beside it must say so. A number in one piece
-    that is called something else (an order's, a parcel's) is none. An Individual Number (個人番号) has twelve digits
-    with its own check digit, and stands in groups of four or beside a word that says so; one that a parcel's label
-    could bear (hyphens and the carriers' check digit), or between whose groups stands what divides a list, needs the
-    word; so does either after a plus, where it may be a telephone. Digits of any width belong together across
-    whatever is neither letter nor digit; a number begins and ends where a group of digits does.
+    A card number has an issuer's range, a length and a check digit (Luhn), and stands in one piece or in the
+    groups of a card; in other groups, or with thirteen digits in one piece, a word beside it must say so. A
+    number in one piece or divided in several ways that is called something else (an order's, a parcel's) is
+    none. An Individual Number (個人番号) has twelve digits with its own check digit, and stands in groups of four
+    or beside a word that says so; one that a parcel's label could bear (hyphens and the carriers' check digit),
+    or between whose groups stands what divides a list, needs the word; so does either after a plus, where it
+    may be a telephone. Digits of any width belong together across whatever is neither letter nor digit, up to
+    three characters, where a run of white space or of one sign is one; a number begins and ends where a group
+    of digits does.
     """
     # Nearly every field of an import ends at one of these two. One letter folds to two digits at most (⑫ to 12).
-    if 2 * len(text) < MY_NUMBER_LENGTH or not _LONG_RUN.search(plain(text)):
+    if 2 * len(text) < MY_NUMBER_LENGTH or not _ENOUGH_DIGITS.search(plain(text)):
         return []
     written, places = _with_places(text)
     found: list[SeenNumber] = []
     for run in _RUN.finditer(written):
-        groups = list(_DIGITS.finditer(written, run.start(), run.end()))
+        groups = tuple(_DIGITS.finditer(written, run.start(), run.end()))
+        lengths = tuple(len(group.group()) for group in groups)
+        digits = "".join(str(unicodedata.decimal(digit)) for group in groups for digit in group.group())
+        ends = list(itertools.accumulate(lengths, initial=0))
         seen_to = -1
-        for first, last in _windows([len(group.group()) for group in groups]):
-            part = _Part(written, groups[first].start(), groups[last].end(), tuple(groups[first : last + 1]))
-            if part.start > seen_to and (kind := part.kind()):
+        for first, last in _windows(lengths):
+            if groups[first].start() <= seen_to or not (kind := _could_be(digits[ends[first] : ends[last + 1]])):
+                continue
+            part = _Part(written, groups, first, last, digits[ends[first] : ends[last + 1]])
+            if part.is_my_number() if kind == MY_NUMBER else part.is_card():
                 found.append(SeenNumber(kind, places[part.start], places[part.end - 1] + 1, len(part.digits)))
                 seen_to = part.end
     return found
@@ -164,42 +173,57 @@ def forbidden_number(text: str) -> str:
     return next((seen.kind for seen in forbidden_numbers(text)), "")
 
 
+def _could_be(digits: str) -> str:
+    """CARD_NUMBER or MY_NUMBER by length, range and check digit alone; "" when they are neither."""
+    if len(digits) == MY_NUMBER_LENGTH:
+        return MY_NUMBER if _passes_my_number(digits) else ""
+    return CARD_NUMBER if len(digits) in CARD_LENGTHS and _CARD.fullmatch(digits) and _passes_luhn(digits) else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Neighbouring groups of digits in a text, and the words beside them."""
+    """Neighbouring groups of a run of digits in a text, from the first to the last, and the words beside them."""
 
     written: str
-    start: int
-    end: int
     groups: tuple[re.Match[str], ...]
+    first: int
+    last: int
+    digits: str  # in ASCII
 
     @property
-    def digits(self) -> str:
-        """The digits in ASCII."""
-        return "".join(str(unicodedata.decimal(digit)) for group in self.groups for digit in group.group())
+    def start(self) -> int:
+        """Where it begins."""
+        return self.groups[self.first].start()
 
-    def kind(self) -> str:
-        """CARD_NUMBER, MY_NUMBER, or "" when it is neither."""
-        digits = self.digits
-        lengths = tuple(len(group.group()) for group in self.groups)
-        if len(digits) == MY_NUMBER_LENGTH:
-            return MY_NUMBER if _passes_my_number(digits) and self._is_my_number(digits, lengths) else ""
-        if len(digits) in CARD_LENGTHS and _CARD.fullmatch(digits) and _passes_luhn(digits):
-            return CARD_NUMBER if self._is_card(lengths) else ""
-        return ""
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.groups[self.last].end()
 
-    def _is_card(self, lengths: tuple[int, ...]) -> bool:
-        separators, usual = self._separators(), lengths in _PRINTED or lengths in _READ_OUT
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many digits each group has."""
+        return tuple(len(group.group()) for group in self.groups[self.first : self.last + 1])
+
+    def is_card(self) -> bool:
+        """Whether digits that could be a card's are written as one, or are said to be one."""
+        lengths, separators = self.lengths, self._separators()
+        usual = lengths in _PRINTED or lengths in _READ_OUT
         if self._says(_CARD_WORDS):
             return usual or (len(separators) < 2 and not self._may_be_a_telephone(lengths))
-        if len(separators) > 1 or self._may_be_a_telephone():
+        if self._may_be_a_telephone():
             return False
+        if len(separators) > 1:
+            whole = not self._cuts_another(separators) and not self._says(_OTHER_WORDS)
+            return lengths in _PRINTED and separators <= _MIXED and whole
         if len(lengths) == 1:
             return lengths[0] >= SHORTEST_BARE_CARD and not self._says(_OTHER_WORDS)
         return lengths in _PRINTED or (lengths in _READ_OUT and separators <= _WRITTEN)
 
-    def _is_my_number(self, digits: str, lengths: tuple[int, ...]) -> bool:
-        separators, usual = self._separators(), lengths in _MY_NUMBER_GROUPS
+    def is_my_number(self) -> bool:
+        """Whether digits that could be an Individual Number are written as one, or are said to be one."""
+        lengths, separators = self.lengths, self._separators()
+        usual = lengths in _MY_NUMBER_GROUPS
         if self._says(_MY_NUMBER_WORDS):
             return usual or (len(separators) < 2 and not self._may_be_a_telephone(lengths))
         if not usual or len(separators) > 1 or not separators <= _WRITTEN:
@@ -207,7 +231,7 @@ class _Part:
         if self._may_be_a_telephone() or self._says(_OTHER_WORDS):
             return False
         # Parcels in Japan: the twelfth digit is the remainder of the eleven by seven, and hyphens stand between fours.
-        return not ("-" in separators and int(digits[:-1]) % 7 == int(digits[-1]))
+        return not ("-" in separators and int(self.digits[:-1]) % 7 == int(self.digits[-1]))
 
     def _may_be_a_telephone(self, lengths: tuple[int, ...] = ()) -> bool:
         """Whether it follows a plus, as numbers with a country code do; in one piece it may be anything."""
@@ -225,6 +249,15 @@ class _Part:
         between = self.written[self.start : self.end]
         return {_kind_of(separator) for separator in re.findall(r"\D+", between)}
 
+    def _cuts_another(self, separators: set[str]) -> bool:
+        """Whether a group beside it is joined to it as its own are, by more than a space: then it ends elsewhere."""
+        beside = [
+            self.written[one.end() : other.start()]
+            for one, other in itertools.pairwise(self.groups[max(0, self.first - 1) : self.last + 2])
+            if one.start() < self.start or other.end() > self.end
+        ]
+        return any(_kind_of(separator) in separators - {" ", "line"} for separator in beside)
+
 
 def _kind_of(separator: str) -> str:
     """What stands between two groups, so that white space beside it and its drawing make no difference."""
@@ -239,17 +272,24 @@ def _kind_of(separator: str) -> str:
 
 
 def _with_places(text: str) -> tuple[str, list[int]]:
-    """``text`` as `plain` leaves its letters, and for each letter where it came from; a sign (…) stays one."""
-    letters, places = [], []
+    """``text`` as `plain` leaves its letters, and for each letter where it came from; a sign (…) stays one.
+
+    A run of white space is one letter, a line break where there is one; so is a run of the same sign.
+    """
+    letters: list[str] = [""]
+    places: list[int] = [0]
     for place, letter in enumerate(text):
         made = plain(letter) or (letter if letter.isspace() else "")
         for one in made if any(map(str.isalnum, made)) else made[:1]:
-            letters.append(one)
-            places.append(place)
-    return "".join(letters), places
+            if one.isspace() and letters[-1].isspace():
+                letters[-1] = "\n" if "\n" in (one, letters[-1]) else letters[-1]
+            elif (one.isalnum() and one not in DASHES) or one != letters[-1]:
+                letters.append(one)
+                places.append(place)
+    return "".join(letters), places[1:]
 
 
-def _windows(lengths: list[int]) -> Iterator[tuple[int, int]]:
+def _windows(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     """First and last of every row of neighbouring groups that could be a number, the longest of each start first."""
     for first in range(len(lengths)):
         total, ends = 0, []
@@ -264,13 +304,17 @@ def _windows(lengths: list[int]) -> Iterator[tuple[int, int]]:
 
 def _passes_luhn(digits: str) -> bool:
     """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
-    single = sum(int(digit) for digit in digits[-1::-2])
-    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return (single + doubled) % 10 == 0
+    return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(_DOUBLED))) % 10 == 0
+
+
+# A digit → the digits of its double, added up.
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def _passes_my_number(digits: str) -> bool:
     """Whether the twelfth digit is the check digit of the eleven (平成26年総務省令第85号第5条)."""
-    weights = (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
-    remainder = sum(weight * int(digit) for weight, digit in zip(weights, digits, strict=False)) % 11
+    remainder = sum(map(mul, _WEIGHTS, map(int, digits))) % 11
     return int(digits[-1]) == (0 if remainder <= 1 else 11 - remainder)
+
+
+_WEIGHTS = (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)

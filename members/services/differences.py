@@ -230,7 +230,8 @@ def _plan_list(
             left = [at for at in left if rows[at] is not row]
             _set(plan, row, _differing(model, row, new[position], country), winner)
     if not whole:
-        plan.added += [(model, new[position]) for position in fresh if model is ContactPoint]
+        if model is ContactPoint:
+            _add_contacts(plan, [rows[at] for at in left], [new[position] for position in fresh], winner)
         return
     for kind in sorted(
         {getattr(rows[at].before, "kind", "") for at in left} | {getattr(new[at], "kind", "") for at in fresh}
@@ -238,6 +239,17 @@ def _plan_list(
         gone = [rows[at] for at in left if getattr(rows[at].before, "kind", "") == kind]
         come = [new[at] for at in fresh if getattr(new[at], "kind", "") == kind]
         _plan_kind(plan, model, gone, come, winner, country)
+
+
+def _add_contacts(plan: PersonPlan, missing: Sequence[RowPlan], come: Sequence[Any], winner: Winner) -> None:
+    """Contacts are new, unless one may be a missing row as the file knows it."""
+    unsure = {row.before.kind for row in missing if _is_unsure(ContactPoint, row, winner)}
+    for entry in come:
+        if entry.kind in unsure:
+            (item,) = given(ContactPoint, entry).values()
+            plan.kept.append(Fault(item.code, CONSOLE_NEWER, KEPT[CONSOLE_NEWER]))
+        else:
+            plan.added.append((ContactPoint, entry))
 
 
 def _as_the_file_knows(model: type[Any], row: RowPlan, entry: Any, winner: Winner) -> Any:
@@ -279,6 +291,9 @@ def _plan_kind(
 ) -> None:
     """Rows of one kind that the file no longer has, and entries that it has instead."""
     protected = {id(row): code for row in gone if (code := _protects(model, row, winner))}
+    # One of the entries may be the row as the file knows it; nobody can tell which, or whether any.
+    unsure = {id(row) for row in gone if come and _is_unsure(model, row, winner)}
+    protected |= dict.fromkeys(unsure - protected.keys(), CONSOLE_NEWER)
     if protected and len(come) > 1 and model is ContactPoint:
         # Which of them the member has now cannot be told from which of them is the stale one.
         plan.kept += [
@@ -293,7 +308,7 @@ def _plan_kind(
         other = next(
             (entry for entry in come if SAME_THING[model](_as_the_file_knows(model, row, entry, winner), entry)), None
         )
-        if other is None and id(row) in protected:
+        if other is None and id(row) in protected.keys() - unsure:
             other = next(iter(come), None)
         if other is not None:
             gone.remove(row)
@@ -308,7 +323,8 @@ def _plan_kind(
             plan.kept += [Fault(item.code, why, KEPT[why]) for item in given(model, row.before).values()]
         else:
             row.after = None
-    plan.added += [(model, entry) for entry in come]
+    if not unsure & {id(row) for row in gone}:
+        plan.added += [(model, entry) for entry in come]
 
 
 def given(model: type[Any], entry: Any) -> dict[str, Item]:
@@ -320,3 +336,8 @@ def _protects(model: type[Any], row: RowPlan, winner: Winner) -> str:
     """Why the row may not go, or ""."""
     codes = (winner.over(item, row.row.pk) for item in _items(model, row.before).values())
     return next((code for code in codes if code), "")
+
+
+def _is_unsure(model: type[Any], row: RowPlan, winner: Winner) -> bool:
+    """Whether the row holds a correction of the console that the file may not know, and what it knows is destroyed."""
+    return any(winner.unsure(item, row.row.pk) for item in given(model, row.before).values())

@@ -3,7 +3,8 @@
 What can go wrong, and why here it cannot: an answer for each fact would make three tries nine guesses, so only the
 whole is answered, and only the whole is stored. What the caller said to be found is known to whoever calls, so it
 proves nothing; nor does what *Find* has told the agent, which answers each fact, before or after the case was opened. A
-fact that is not on file can neither match nor fail, so it is left out before anything is compared.
+fact that is not on file can neither match nor fail, so it is left out before anything is compared. So is one that
+somebody has said is wrong: while its correction is pending it is used for nothing (P5.B), in no case.
 """
 
 import dataclasses
@@ -24,11 +25,12 @@ from access_control.openings import opening
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed, NoKey, SealBroken
 from access_control.vault.ring import KeyRing
-from members import normal_forms
+from members import inventory, normal_forms
 from members.events import Event
 from members.intake import COUNTRY_OF
+from members.inventory import Item
 from members.lookups import TELEPHONES
-from members.models import Addressee, Case, ContactPoint, IdentityTry, Member
+from members.models import Addressee, Case, ContactPoint, IdentityTry, Member, Suspension
 from members.services.cases import lock_case, mark_contested
 from members.services.finding import confirmed_by_finding
 from members.services.grants import open_grants
@@ -121,7 +123,7 @@ def facts_that_prove(case: Case, *, actor: Staff) -> list[str]:
     if member is None:
         return []
     on_file = {
-        BIRTH_DATE: member.birth_date is not None,
+        BIRTH_DATE: member.birth_date is not None and not _suspended(member, inventory.BIRTH_DATE).exists(),
         POSTCODE: _addressees(member).exists(),
         LAST_FOUR: _telephones(member).exists(),
     }
@@ -130,11 +132,19 @@ def facts_that_prove(case: Case, *, actor: Staff) -> list[str]:
 
 
 def _addressees(member: Member) -> Any:
-    return Addressee.objects.filter(member=member, removed_at=None, postcode__isnull=False)
+    on_file = Addressee.objects.filter(member=member, removed_at=None, postcode__isnull=False)
+    return on_file.exclude(pk__in=_suspended(member, inventory.ADDRESSEE_POSTCODE))
 
 
 def _telephones(member: Member) -> Any:
-    return ContactPoint.objects.filter(member=member, removed_at=None, kind__in=TELEPHONES, value__isnull=False)
+    on_file = ContactPoint.objects.filter(member=member, removed_at=None, kind__in=TELEPHONES, value__isnull=False)
+    return on_file.exclude(pk__in=_suspended(member, *(inventory.CONTACT[kind] for kind in TELEPHONES)))
+
+
+def _suspended(member: Member, *items: Item) -> Any:
+    """The rows of which a correction of one of the items is pending."""
+    codes = [item.code for item in items]
+    return Suspension.objects.filter(member=member, item__in=codes, ended_at=None).values("row")
 
 
 def today() -> datetime.date:

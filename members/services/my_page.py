@@ -50,10 +50,19 @@ _IN_CLEAR: dict[type[Any], tuple[str, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-    """What was taken from a row of the file, and what was kept instead (by item code, with the reason)."""
+    """What was taken from a row of the file, and what was kept instead (by item code, with the reason).
+
+    ``items``: the codes of what was taken.
+    """
 
     changed: bool
     kept: tuple[Fault, ...]
+    items: frozenset[str] = frozenset()
+
+    @property
+    def differed(self) -> set[str]:
+        """The codes of the items of which the row said something else than what was on file."""
+        return {*self.items, *(fault.field for fault in self.kept)}
 
 
 NOTHING_TAKEN = Taken(changed=False, kept=())
@@ -69,15 +78,23 @@ def take_changes(changed: Sequence[tuple[OnFile, NewMember]], ring: KeyRing, *, 
     winners = Winners([person for person, _new in changed], ring)
     plans = [plan_of(person, new, winners.of(person, new.exported_at)) for person, new in changed]
     effective = [plan for plan in plans if plan.changes() or plan.added]
+    items_of = {plan.subject: _items_of(plan) for plan in plans}
     if effective:
         with acting(None, reason=Reason.MY_PAGE) as act:
             exported = {person.member.pk: new.exported_at for person, new in changed}
             _apply(effective, ring, exported, now=timezone.now())
-            items_of = {plan.subject: sorted(_items_of(plan)) for plan in effective}
-            act.record_each(Event.CORRECTION_APPLIED, list(items_of), items_of=items_of)
+            subjects = [plan.subject for plan in effective]
+            act.record_each(
+                Event.CORRECTION_APPLIED,
+                subjects,
+                items_of={subject: sorted(items_of[subject]) for subject in subjects},
+            )
         _move_lookups(effective, mac=mac)
     acted = {plan.subject for plan in effective}
-    return {plan.subject: Taken(plan.subject in acted, tuple(plan.kept)) for plan in plans}
+    return {
+        plan.subject: Taken(plan.subject in acted, tuple(plan.kept), frozenset(items_of[plan.subject]))
+        for plan in plans
+    }
 
 
 def _items_of(plan: PersonPlan) -> set[str]:

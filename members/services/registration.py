@@ -34,7 +34,7 @@ from members.services.differences import KEPT as KEPT_BECAUSE
 from members.services.differences import UNCHANGEABLE, differences
 from members.services.my_page import NOTHING_TAKEN, take_changes
 from members.services.on_file import OnFile, people_on_file, stored_people
-from members.services.winners import FILE_OLDER
+from members.services.winners import FILE_OLDER, note_heard
 
 __all__ = ["CONFLICT", "CREATED", "DATA_CATEGORIES", "UNCHANGED", "Registration", "register", "stored_people"]
 
@@ -215,6 +215,13 @@ def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac
     current = [person for subject, person in people.items() if subject not in results]
     used = _uses(current, told) if from_file else {}
     move_on([(person.member.pk, told[person.member.pk].exported_at) for person in current])
+    if from_file:
+        note_heard(
+            [
+                (person, told[person.member.pk], taken.get(person.member.pk, NOTHING_TAKEN).differed)
+                for person in current
+            ]
+        )
     for subject in people.keys() - results.keys():
         change = taken.get(subject, NOTHING_TAKEN)
         outcome = KEPT if change.kept else CHANGED if change.changed else USED if subject in used else UNCHANGED

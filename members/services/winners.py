@@ -2,7 +2,9 @@
 
 A correction of the console wins over a file that was written before it. A later file may still repeat the value that it
 superseded, because the marketplace has not heard of it: that is no statement of the member's, and the console's value
-stays. Any other value is the member's own. What was superseded is read from the history, as long as its key lives.
+stays. Any other value is the member's own. What was superseded is read from the history; once its key is destroyed,
+nobody can tell a repetition from a new value, and the console's stays until a file has heard of the correction, that
+is, has once held what the console set. From then on whatever else a file says is the member's own.
 """
 
 import copy
@@ -15,14 +17,16 @@ from typing import Any
 
 from django.db import connection
 
+from access_control.codes import Reason
 from access_control.history import history_of
+from access_control.ledger import acting
 from access_control.vault import seal
 from access_control.vault.errors import Destroyed
 from access_control.vault.fields import Sealed
 from access_control.vault.ring import KeyRing
-from members.intake import COUNTRY_OF
-from members.inventory import Item
-from members.models import Correction, Suspension
+from members.intake import COUNTRY_OF, NewMember
+from members.inventory import ITEMS, Item
+from members.models import Correction, Member, Suspension
 from members.services.on_file import OnFile
 
 SUSPENDED, CONSOLE_NEWER, FILE_OLDER = "suspended", "console_newer", "file_older"
@@ -44,6 +48,7 @@ class Winners:
         for correction in applied.order_by("-decided_at", "-pk").defer("proposed"):
             self._applied[correction.item, correction.row].append(correction)
         self._superseded = _superseded_rows(people, self._applied)
+        self._opened: dict[_Where, tuple[list[str], bool]] = {}
 
     def of(self, person: OnFile, written_at: datetime.datetime | None) -> "Winner":
         """What wins over the member's row of a file."""
@@ -63,8 +68,23 @@ class Winners:
 
     def repeats(self, item: Item, row: uuid.UUID, text: str, country: str) -> bool:
         """Whether ``text`` is a value of the row that the console superseded, and the member did not state since."""
-        superseded = _opened(self._ring, self._superseded.get((item.code, row), ()))
-        return any(item.book.same(old, text, country) for old in superseded)
+        known, _all = self._known(item, row)
+        return any(item.book.same(old, text, country) for old in known)
+
+    def unsure(self, item: Item, row: uuid.UUID) -> bool:
+        """Whether a value of the row that the console superseded, unheard of, can be compared with nothing any more."""
+        _known, whole = self._known(item, row)
+        return not whole
+
+    def _known(self, item: Item, row: uuid.UUID) -> tuple[list[str], bool]:
+        """The superseded values that open, and whether these are all."""
+        where = (item.code, row)
+        if where not in self._opened:
+            superseded = self._superseded.get(where, ())
+            known = list(_opened(self._ring, superseded))
+            asked = sum(1 for _unheard in _unheard_of(self._applied.get(where, ())))
+            self._opened[where] = known, len(known) == asked
+        return self._opened[where]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -79,11 +99,15 @@ class Winner:
         """Why the item of the row does not become ``text``, or nothing; "" when it does."""
         if code := self._winners.over(item, row, self._written_at):
             return code
-        return CONSOLE_NEWER if text and self.repeats(item, row, text) else ""
+        return CONSOLE_NEWER if text and (self.unsure(item, row) or self.repeats(item, row, text)) else ""
 
     def repeats(self, item: Item, row: uuid.UUID, text: str) -> bool:
         """Whether the file only repeats, with ``text``, what the console corrected."""
         return self._winners.repeats(item, row, text, self._country)
+
+    def unsure(self, item: Item, row: uuid.UUID) -> bool:
+        """Whether nobody can tell any more what the file only repeats of the item."""
+        return self._winners.unsure(item, row)
 
 
 def _opened(ring: KeyRing, superseded: Sequence[tuple[str, Any]]) -> Iterator[str]:
@@ -95,10 +119,13 @@ def _opened(ring: KeyRing, superseded: Sequence[tuple[str, Any]]) -> Iterator[st
             continue
 
 
-def _of_the_console(corrections: Sequence[Correction]) -> Iterator[tuple[Correction, bytes]]:
-    """The corrections since the member's own last one, the newest first; with the head of the superseded value."""
+def _unheard_of(corrections: Sequence[Correction]) -> Iterator[tuple[Correction, bytes]]:
+    """The console's corrections since the member's own last one and since the last of which a file has heard.
+
+    The newest first; each with the head of the superseded value.
+    """
     for correction in corrections:
-        if correction.channel == Correction.Channel.MY_PAGE:
+        if correction.channel == Correction.Channel.MY_PAGE or correction.heard_at is not None:
             return
         category, generation = correction.superseded_category, correction.superseded_generation
         if category is not None and generation is not None:
@@ -112,7 +139,7 @@ def _superseded_rows(
     live = {row.pk: row for person in people for row in _rows_of(person)}
     wanted: dict[tuple[type[Any], str], dict[tuple[uuid.UUID, bytes], str]] = defaultdict(dict)
     for corrections in applied.values():
-        for correction, head in _of_the_console(corrections):
+        for correction, head in _unheard_of(corrections):
             if (row := live.get(correction.row)) is not None:
                 wanted[type(row), correction.field][row.pk, head] = correction.item
     found: dict[_Where, list[tuple[str, Any]]] = defaultdict(list)
@@ -147,3 +174,29 @@ def _from_history(
             [[pk for pk, _head in places], [head for _pk, head in places]],
         )
         return [(pk, bytes(head), bytes(blob)) for pk, head, blob in cursor.fetchall()]
+
+
+def note_heard(taken: Sequence[tuple[OnFile, NewMember, Collection[str]]]) -> None:
+    """The console's corrections of which the rows of a file have heard are marked so, with the time of the file.
+
+    ``taken``: a member as on file before, the row of the file, and the codes of the items that differed. A row has
+    heard of a correction when it was written later, says something of the item, and nothing of it differed.
+    """
+    told = {
+        person.member.pk: (new, new.exported_at, differed)
+        for person, new, differed in taken
+        if new.exported_at is not None and person.member.state == Member.State.ACTIVE
+    }
+    unheard = Correction.objects.filter(
+        member__in=told, state=Correction.State.APPLIED, channel=Correction.Channel.CASE, heard_at=None
+    )
+    heard: dict[datetime.datetime, list[uuid.UUID]] = defaultdict(list)
+    for correction in unheard.only("member", "item", "decided_at"):
+        new, written_at, differed = told[correction.member_id]
+        late = correction.decided_at is not None and correction.decided_at < written_at
+        if late and correction.item not in differed and new.says(ITEMS[correction.item]):
+            heard[written_at].append(correction.pk)
+    if heard:
+        with acting(None, reason=Reason.IMPORTED):
+            for written_at, corrections in heard.items():
+                Correction.objects.filter(pk__in=corrections).update(heard_at=written_at)

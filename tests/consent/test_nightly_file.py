@@ -483,22 +483,130 @@ def test_26_an_addressee_whose_name_was_corrected_may_still_move(bring, later, a
     assert Addressee.objects.get().pk == home.pk
 
 
-def test_26_what_was_superseded_and_destroyed_can_no_longer_be_told_from_a_new_value(bring, later, agent, monkeypatch):
-    """Without its key nobody knows what the value was: the file's is taken for the member's own."""
-    row = factories.RowFactory()
-    bring(row)
-    member = Member.objects.get()
-    corrected(member, "member.occupation", member.pk, "教員", agent)
-    (correction,) = Correction.objects.all()
-    real = KeyRing._key
+@pytest.fixture
+def destroyed(monkeypatch):
+    """Destroys the key of what a correction superseded: nobody knows any more what the value was."""
+    ended, real = set(), KeyRing._key
 
-    def gone(ring, ref):
-        if ref == KeyRef(member.pk, correction.superseded_category, correction.superseded_generation):
+    def key(ring, ref):
+        if ref in ended:
             raise Destroyed(timezone.now(), None)
         return real(ring, ref)
 
-    monkeypatch.setattr(KeyRing, "_key", gone)
-    assert later(row)[0].changed == 1
+    monkeypatch.setattr(KeyRing, "_key", key)
+
+    def destroy(correction):
+        ended.add(KeyRef(correction.member_id, correction.superseded_category, correction.superseded_generation))
+
+    return destroy
+
+
+def test_26_what_was_superseded_and_destroyed_does_not_come_back(bring, later, agent, destroyed):
+    """Without its key nobody can tell a repetition from a new value, so the console's stays, and is reported."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    destroyed(corrected(member, "member.occupation", member.pk, "教員", agent))
+    for occupation in ("会社員", "医師"):
+        result, _rejects, warnings = later(row, occupation=occupation)
+        assert (counted(result), [(one["field"], one["code"]) for one in warnings]) == (
+            {"kept": 1, "warned": 1},
+            [("member.occupation", "console_newer")],
+        )
+    assert clear(member).occupation == "教員"
+    # That there is none any more is no repetition.
+    assert later(row, occupation="")[0].changed == 1
+
+
+@pytest.mark.parametrize("then", ["医師", "会社員"])
+@pytest.mark.parametrize("with_key", [True, False])
+def test_26_what_a_file_says_after_it_has_heard_of_a_correction_is_the_members_own(
+    bring, later, agent, destroyed, then, with_key
+):
+    """Once it has held the console's value, any other is new, also the one from before; whether a key lives or not."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    correction = corrected(member, "member.occupation", member.pk, "教員", agent)
+    assert counted(later(row, occupation="教員")[0]) == {"unchanged": 1}
+    correction.refresh_from_db()
+    assert correction.heard_at == DataAsOf.objects.get().as_of
+    assert correction.history.latest("history_id").history_change_reason == "imported"
+    if not with_key:
+        destroyed(correction)
+    assert counted(later(row, occupation=then)[0]) == {"changed": 1}
+    assert clear(member).occupation == then
+
+
+@pytest.mark.parametrize(
+    ("change", "heard"),
+    [
+        ({"occupation": "教員"}, True),
+        ({"occupation": "教員", "sex": "other"}, True),
+        ({"occupation": None}, False),
+        ({"occupation": "会社員"}, False),
+        ({"occupation": "医師"}, False),
+    ],
+)
+def test_26_a_file_has_heard_of_a_correction_once_it_holds_the_value(bring, later, agent, change, heard):
+    """Whatever else it says; silence is no agreement."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    correction = corrected(member, "member.occupation", member.pk, "教員", agent)
+    later(row, **change)
+    correction.refresh_from_db()
+    assert (correction.heard_at is not None) == heard
+
+
+def test_26_a_file_from_before_a_correction_has_not_heard_of_it(bring, agent):
+    """Nor one that does not say when it was written, though it holds the value by chance."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    correction = corrected(member, "member.occupation", member.pk, "教員", agent)
+    for exported_at in (None, correction.decided_at - datetime.timedelta(hours=1)):
+        bring(row | {"occupation": "教員"}, exported_at=exported_at)
+    correction.refresh_from_db()
+    assert correction.heard_at is None
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ([MAIL], ["console@example.jp"]),
+        ([SECOND], ["console@example.jp"]),
+        ([MAIL, SECOND], ["console@example.jp"]),
+        ([MAIL, ("email", "なし")], ["console@example.jp"]),
+        ([], []),
+        ([("email", "console@example.jp"), SECOND], ["console@example.jp", "second@example.jp"]),
+    ],
+)
+def test_26_of_several_mails_none_that_may_be_the_destroyed_one_comes_in(bring, later, agent, destroyed, said, left):
+    """Where the file lacks the console's address, one that it has instead may be the old one."""
+    row = factories.RowFactory() | contacts(MAIL, PHONE)
+    bring(row)
+    member, mail = Member.objects.get(), ContactPoint.objects.get(kind="email")
+    destroyed(corrected(member, "contact.email", mail.pk, "console@example.jp", agent))
+    _result, _rejects, warnings = later(row, **contacts(*said, PHONE))
+    assert [contact.value for contact in clear(member).contacts if contact.kind == "email"] == left
+    assert ("console_newer" in {one["code"] for one in warnings}) == (len(left) == 1)
+
+
+@pytest.mark.parametrize("change", [{}, {"address": "東京都港区芝1-1"}, {"address": "東京都港区芝1-1", "name": "別人"}])
+def test_26_an_addressee_whose_old_name_is_destroyed_is_neither_replaced_nor_mixed(
+    bring, later, agent, destroyed, change
+):
+    """It may be the same addressee, who moved, or another: the name stays with its address, the rest is reported."""
+    row = factories.RowFactory(addressees=[ADDRESSEE])
+    bring(row)
+    member, home = Member.objects.get(), Addressee.objects.get()
+    destroyed(corrected(member, "addressee.name", home.pk, "山田 壱郎", agent))
+    result, _rejects, warnings = later(row, addressees=[ADDRESSEE | change])
+    assert result.kept == 1
+    assert {one["code"] for one in warnings} == {"console_newer"}
+    (stays,) = clear(member).addressees
+    assert (stays.name, stays.address) == ("山田 壱郎", ADDRESSEE["address"])
 
 
 def test_26_a_chunk_of_superseded_values_costs_as_many_queries_as_one(bring, agent):

@@ -10,8 +10,10 @@ import re
 import threading
 
 import pytest
+import time_machine
 from aiosmtpd.smtp import SMTP
 from django.core.management import call_command
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone, translation
 
@@ -20,14 +22,16 @@ from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import LedgerEvent
 from access_control.vault.categories import Category, generation_of_case
+from access_control.vault.errors import AnotherConsole, CeilingReached, KeyringError, SealBroken
 from access_control.vault.ring import keys_for
+from consent import gate
 from consent.gate import Code, decide
 from consent.jobs import send_queued_notices
 from consent.models import OurRule
 from consent.services import notices
 from consent.services.notices import LONGEST_SENDING, MOST_ATTEMPTS, Sent, rendered, send_notices, sender_of
 from members.models import ContactPoint, Notice
-from members.services.corrections import apply_correction, ask_correction
+from members.services.corrections import apply_correction, ask_correction, refuse_correction
 from retention.explaining import listed, what_happens
 from retention.models import Rule
 from retention.services.memberships import end_membership, return_to_membership
@@ -55,10 +59,15 @@ class Inbox:
         return answer + " " + address
 
     async def handle_DATA(self, server, session, envelope):
-        if "DATA" in self.says:
-            return f"{self.says['DATA']} {envelope.rcpt_tos[0]} is unknown here"
-        self.messages.append((envelope.rcpt_tos, envelope.content.decode()))
-        return "250 OK"
+        answer = self.says.get("DATA", "250 OK")
+        if answer[0] not in "45":
+            self.messages.append((envelope.rcpt_tos, envelope.content.decode()))
+        if answer == "silence":
+            server.transport.abort()
+        return answer if answer == "250 OK" else f"{answer} {envelope.rcpt_tos[0]} is unknown here"
+
+    async def handle_QUIT(self, server, session, envelope):
+        return self.says.get("QUIT", "221 Bye")
 
 
 class Server(SMTP):
@@ -207,6 +216,25 @@ def test_a_refusal_for_good_is_final_at_once_and_shown(client, corrected, inbox,
     assert "message-warning" in client.get(reverse("admin:index")).content.decode()
 
 
+@pytest.mark.parametrize("answer", ["silence", "garbled", "999", "354"])
+def test_what_a_server_took_without_an_answer_is_not_sent_again(client, corrected, inbox, answer):
+    """Nobody knows whether it arrived; the case says so."""
+    inbox.says = {"DATA": answer}
+    assert send_notices() == Sent(sent=0, refused=0, failed=2, waiting=0)
+    assert len(inbox.messages) == 2
+    assert set(Notice.objects.values_list("state", "failure")) == {("failed", "no_answer")}
+    client.force_login(corrected.case.owner)
+    client.cookies["django_language"] = "en"
+    page = client.get(reverse("admin:members_case_change", args=[corrected.case_id])).content.decode()
+    assert "Nobody knows whether it arrived" in page
+
+
+def test_what_a_server_says_to_a_goodbye_sends_nothing_twice(corrected, inbox):
+    """It has taken the message before."""
+    inbox.says = {"QUIT": "221 " + "x" * 9000}
+    assert send_notices() == Sent(sent=2, refused=0, failed=0, waiting=0)
+
+
 def send_to(notice, address):
     """A notice like this one goes to this address, as if it had been on file; this one is done with."""
     Notice.objects.filter(pk=notice.pk).update(state="sent", sent_at=timezone.now())
@@ -314,6 +342,102 @@ def test_a_notice_that_nobody_signs_is_neither_claimed_nor_opened(corrected, inb
     assert set(Notice.objects.values_list("state", "claimed_at")) == {("queued", None)}
 
 
+# What is refused for now
+
+
+def ask_elsewhere(member, agent):
+    """Another identified case about the member, in which a correction of the mail address is asked for."""
+    other = factories.identify(factories.case(member, agent))
+    row = ContactPoint.objects.get(member=member, kind="email")
+    return ask_correction(other, item="contact.email", row=row.pk, text="third@example.net", actor=agent)
+
+
+def correct_telephone(member, agent):
+    """A case in which a telephone of the member is corrected: a notice goes to the mail address on file."""
+    case = factories.identify(factories.case(member, agent))
+    row = ContactPoint.objects.get(member=member, kind="phone")
+    wish = ask_correction(case, item="contact.phone", row=row.pk, text="03-5550-9999", actor=agent)
+    return apply_correction(wish, actor=agent).case
+
+
+def test_no_later_correction_keeps_a_member_from_being_told_of_a_changed_address(corrected, inbox):
+    """One agent with two cases: what the first decided is told to old and new address, whatever the second asks."""
+    ask_elsewhere(corrected.member, corrected.case.owner)
+    assert send_notices() == Sent(sent=2, refused=0, failed=0, waiting=0)
+    assert sorted(to for (to,), _text in inbox.messages) == [OLD, NEW]
+
+
+@pytest.mark.parametrize("decide_it", [apply_correction, refuse_correction])
+def test_a_notice_to_a_suspended_address_waits_and_goes_out_once_the_correction_is_decided(
+    client, agent, hanako, inbox, decide_it
+):
+    """However often it was judged meanwhile; the case says what it waits for, and the start page warns of nothing."""
+    pending = ask_elsewhere(hanako, agent)
+    case = correct_telephone(hanako, agent)
+    for _again in range(MOST_ATTEMPTS + 1):
+        assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=1)
+        assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=0)
+        Notice.objects.update(next_try_at=timezone.now())
+    client.force_login(agent)
+    client.cookies["django_language"] = "en"
+    page = client.get(reverse("admin:members_case_change", args=[case.pk])).content.decode()
+    assert "A correction of this address is pending." in page
+    assert "message-warning" not in client.get(reverse("admin:index")).content.decode()
+    decide_it(pending, actor=agent, reason="asked")
+    assert send_notices().failed == 0
+    assert OLD in [to for (to,), _text in inbox.messages]
+    assert Notice.objects.get(case=case).state == "sent"
+
+
+def test_a_notice_that_waits_is_judged_again_after_as_long_as_it_has_waited(agent, hanako, inbox):
+    """At least a minute, at most a day."""
+    ask_elsewhere(hanako, agent)
+    correct_telephone(hanako, agent)
+    queued_at = Notice.objects.get().queued_at
+    pauses = []
+    for minutes in (0, 10, 60 * 24 * 9):
+        now = queued_at + datetime.timedelta(minutes=minutes)
+        Notice.objects.update(next_try_at=now)
+        with time_machine.travel(now, tick=False):
+            send_notices()
+        pauses.append((Notice.objects.get().next_try_at - now) / datetime.timedelta(minutes=1))
+    assert pauses == [1, 10, 60 * 24]
+
+
+def test_a_notice_waits_for_a_policy_in_force(corrected, inbox, monkeypatch):
+    """Nothing may be used while there is none; once there is, the notice goes out."""
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "version_in_force", lambda on: None)
+        assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=2)
+    Notice.objects.update(next_try_at=timezone.now())
+    assert send_notices().sent == 2
+
+
+@pytest.mark.parametrize("error", [CeilingReached, KeyringError, AnotherConsole, OperationalError])
+def test_a_notice_waits_for_a_vault_that_opens_nothing_now(corrected, inbox, monkeypatch, error):
+    """The hourly ceiling is used up, the keyring is away, the vault does not answer: each passes."""
+
+    def refuses(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notices, "use", refuses)
+        assert send_notices() == Sent(sent=0, refused=0, failed=0, waiting=2)
+    assert set(Notice.objects.values_list("failure", "attempts")) == {(error.__name__, 0)}
+    Notice.objects.update(next_try_at=timezone.now())
+    assert send_notices().sent == 2
+
+
+def test_an_address_that_never_opens_again_is_not_waited_for(corrected, inbox, monkeypatch):
+    """A broken seal is an incident, not a pause."""
+
+    def refuses(*args, **kwargs):
+        raise SealBroken
+
+    monkeypatch.setattr(notices, "use", refuses)
+    assert send_notices() == Sent(sent=0, refused=0, failed=2, waiting=0)
+
+
 # Claims
 
 
@@ -330,7 +454,7 @@ def test_what_another_sender_has_taken_up_is_not_sent(corrected, inbox, monkeypa
     assert len(inbox.messages) == 1
 
 
-@pytest.mark.parametrize("end", [lambda n: notices._put_back(n, 1, "x"), lambda n: notices._close(n, "failed", "x")])
+@pytest.mark.parametrize("end", [lambda n: notices._wait(n, "x"), lambda n: notices._close(n, "failed", "x")])
 def test_a_claim_that_another_sender_closed_is_left_as_it_is(corrected, events_of, end):
     """Number 31: neither put back into the queue nor closed a second time."""
     notice = Notice.objects.first()

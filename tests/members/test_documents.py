@@ -16,7 +16,7 @@ from members.models import Case, IdentityDocument, IdentityTry, MemberGrant
 from members.services.cases import CaseClosed, close_case, open_case
 from members.services.documents import EnoughOnFile, ImpossibleDate, OwnCase, OwnerGone, confirm_document
 from members.services.finding import find, found_by
-from members.services.identity import AlreadyIdentified, NobodyToCompare, today
+from members.services.identity import AlreadyIdentified, NobodyToCompare, facts_that_prove, today
 from tests import factories
 
 ISSUED = datetime.date(2024, 5, 2)
@@ -94,6 +94,18 @@ def test_a_fact_that_finding_told_leaves_too_little(agent, supervisor):
     found = found_by(member, actor=agent)
     case = open_case(member, kind="correction", channel="phone", actor=agent, found_by=found)
     assert confirm(case, supervisor).case == case
+
+
+def test_what_the_supervisor_found_makes_nothing_too_little(client, call, supervisor):
+    """The agent can still ask for two facts, so the supervisor's searches open no second way; the page offers none."""
+    assert find("山田 花子", "1980-02-03", actor=supervisor).hits
+    assert find("山田 花子", "1234", actor=supervisor).hits
+    assert len(facts_that_prove(call, actor=supervisor)) < 2
+    with pytest.raises(EnoughOnFile):
+        confirm(call, supervisor)
+    client.force_login(supervisor)
+    assert 'name="issued_on"' not in page_of(client, call)
+    assert not MemberGrant.objects.exists()
 
 
 def test_a_document_is_confirmed_once(unknown, supervisor):

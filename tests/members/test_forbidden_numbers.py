@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import unicodedata
 
 import pytest
 from django.urls import reverse
@@ -122,6 +123,54 @@ def test_no_separator_hides_an_individual_number_beside_the_word(eleven, between
 )
 def test_a_plus_or_a_list_decides_no_more_than_it_should(text, kind):
     assert forbidden_number(text) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("4111    1111    1111    1111", "card_number"),
+        ("カード 4111    1111    1111    1111", "card_number"),
+        ("4111 \t \u3000 \t1111     1111     1111", "card_number"),
+        ("4111 1111-1111 1111", "card_number"),
+        ("4111-1111 1111-1111", "card_number"),
+        ("4111-1111-1111 1111", "card_number"),
+        ("(4111) 1111 1111 1111", "card_number"),
+        ("[4111]-[1111]-[1111]-[1111]", "card_number"),
+        ("4111 --- 1111 --- 1111 --- 1111", "card_number"),
+        ("4111ーーーーー1111ーーーーー1111ーーーーー1111", "card_number"),
+        ("4111 1111-1111 1111 12/27", "card_number"),
+        ("03-5550-1234 4111 1111-1111 1111", "card_number"),
+        ("3782-822463 10005", "card_number"),
+        ("マイナンバー 1234    5678    9018", "my_number"),
+        ("1234    5678    9018", "my_number"),
+        ("マイナンバー 1234.....5678.....9018", "my_number"),
+        # Two parcels beside one another, of which neither is cut; an order's number, called so.
+        ("4242-4242-4242 4242-5678-9012", ""),
+        ("伝票番号 4111-1111-1111 1111", ""),
+        # What divides a list stays no part of a number.
+        ("4111/1111-1111/1111", ""),
+    ],
+)
+def test_how_wide_and_in_how_many_ways_the_groups_are_divided_hides_nothing(text, kind):
+    """People type as they please: several spaces, a row of dashes, a hyphen here and a space there."""
+    assert forbidden_number(text) == kind
+    wide = text.translate({ord("0") + digit: ord("０") + digit for digit in range(10)})
+    assert forbidden_number(wide) == kind
+
+
+def test_a_number_with_wide_gaps_is_named_by_its_whole_place():
+    text = "番号は4111    1111  ----  1111    1111と伺った"
+    (seen,) = forbidden_numbers(text)
+    assert text[seen.start : seen.end] == "4111    1111  ----  1111    1111"
+
+
+@pytest.mark.parametrize("text", ["5 " * 2_000, "+5" * 2_000, "0 " * 2_000, "4111 " * 800, "5  -  " * 700])
+def test_no_window_of_a_long_row_of_digits_is_read_twice(text, monkeypatch):
+    """The digits of a row are read once, however many windows they have."""
+    read = []
+    monkeypatch.setattr(unicodedata, "decimal", lambda digit: read.append(digit) or int(digit))
+    forbidden_numbers(text)
+    assert len(read) == sum(map(str.isdigit, text))
 
 
 def everyday(rng, count):

@@ -19,9 +19,10 @@ from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.ring import keys_for
 from members.events import Event
-from members.models import Addressee, Case, ContactPoint, IdentityTry, MemberGrant
+from members.models import Addressee, Case, ContactPoint, IdentityTry, Member, MemberGrant
 from members.normal_forms import NotNormal
 from members.services.cases import CaseClosed, close_case, open_case
+from members.services.corrections import apply_correction, ask_correction, refuse_correction
 from members.services.finding import find, found_by
 from members.services.identity import (
     TRIES_A_DAY,
@@ -444,6 +445,50 @@ def test_members_of_other_sites_prove_themselves_in_their_own_notation(agent, en
     )
     said = {"postcode": postcode, "last_four": "5678"}
     assert check_identity(factories.case(member, agent), said=said, actor=agent).identified
+
+
+def asked(member, agent, model, item, text, **row):
+    """A correction of one item of the member is pending, in another case."""
+    other = factories.identify(factories.case(member, agent))
+    target = member if model is Member else model.objects.get(member=member, **row)
+    return ask_correction(other, item=item, row=target.pk, text=text, actor=agent)
+
+
+SUSPENDED = [
+    (Member, "member.birth_date", "1980-02-13", {}, RIGHT, "birth_date"),
+    (Addressee, "addressee.postcode", "100-0002", {}, {"birth_date": "1980-02-03", "postcode": "1000001"}, "postcode"),
+    (ContactPoint, "contact.mobile", "090-1000-5679", {"kind": "mobile"}, RIGHT, ""),
+]
+
+
+@pytest.mark.parametrize(("model", "item", "text", "row", "said", "fact"), SUSPENDED)
+@pytest.mark.parametrize("decide", [apply_correction, refuse_correction])
+def test_what_a_pending_correction_calls_wrong_proves_nothing(
+    agent, second_agent, call, hanako, model, item, text, row, said, fact, decide
+):
+    """In no case: who says so is not identified by it, nor is whoever else calls; once it is decided, it counts."""
+    wish = asked(hanako, second_agent, model, item, text, **row)
+    for case, actor in ((call, agent), (factories.case(hanako, second_agent), second_agent)):
+        proving = facts_that_prove(case, actor=actor)
+        assert fact not in proving
+        if fact:
+            with pytest.raises(TooLittleOnFile):
+                check_identity(case, said=said, actor=actor)
+        else:
+            # The other telephone still proves, the one in doubt does not.
+            assert "last_four" in proving
+            assert not check_identity(case, said=said, actor=actor).identified
+    assert not Case.objects.filter(pk=call.pk, identified_at__isnull=False).exists()
+    decide(wish, actor=second_agent, reason="asked")
+    assert len(facts_that_prove(call, actor=agent)) == 3
+
+
+def test_with_every_telephone_in_doubt_none_is_asked_for(agent, call, hanako):
+    """The fact is left out, and the others identify."""
+    for kind, text in (("mobile", "090-1000-5679"), ("phone", "03-5550-1235")):
+        asked(hanako, agent, ContactPoint, f"contact.{kind}", text, kind=kind)
+    assert facts_that_prove(call, actor=agent) == ["birth_date", "postcode"]
+    assert check_identity(call, said={"birth_date": "1980-02-03", "postcode": "100-0001"}, actor=agent).identified
 
 
 def test_a_case_about_nobody_has_nobody_to_compare(agent):
