@@ -418,9 +418,9 @@ def test_number_1_a_restored_vault_is_named_apart_and_nothing_opens_before_it_de
             assert command("plan_purge")[0] == 0
 
 
-def test_number_1_one_person_alone_accepts_nothing(committed, officer, supervisor, agent, administrator):
+def test_number_1_one_person_alone_accepts_nothing(committed, officer, supervisor, agent, auditor):
     with backup() as restored, restored():
-        for account in (agent, administrator):
+        for account in (agent, auditor):
             status, said = command("accept_restore", account=account)
             assert status == 1
             assert "may not do that" in said
