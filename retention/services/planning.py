@@ -17,7 +17,7 @@ from access_control.copying import copy_rows
 from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
-from access_control.services import NotApprovable, approve, ask_approval
+from access_control.services import NotApprovable, SamePerson, approve, ask_approval
 from members.models import Case, Member
 from retention.due import DueKey, Obstacles, due_chunks
 from retention.events import Event
@@ -32,10 +32,6 @@ __all__ = ["FutureDay", "NotApprovable", "SamePerson", "approve_plan", "lies_ahe
 
 class FutureDay(Exception):
     """Nothing is planned for a day that has not come. (In a demo it is: years pass there in a moment.)"""
-
-
-class SamePerson(Exception):
-    """Whoever made a plan does not approve it."""
 
 
 def lies_ahead(day: datetime.date) -> bool:
