@@ -96,12 +96,12 @@ def unnoticed(as_role, earlier):
         )
 
 
-def command(name, *arguments, role="app", account=None, **options):
+def command(name, *arguments, role="app", account=None, password=PASSWORD, **options):
     """(exit status, what it printed or refused with)."""
     out, typed = io.StringIO(), sys.stdin
     if account is not None:
         options["username"] = account.username
-        sys.stdin = io.StringIO(f"{PASSWORD}\n")
+        sys.stdin = io.StringIO(f"{password}\n")
     try:
         with as_(role):
             call_command(name, *arguments, stdout=out, stderr=out, **options)
@@ -114,11 +114,11 @@ def command(name, *arguments, role="app", account=None, **options):
     return 0, out.getvalue()
 
 
-def accept(*accounts):
+def accept(*accounts, password=PASSWORD):
     """What ``accept_restore`` says to each account, as JSON."""
     said = []
     for account in accounts:
-        status, text = command("accept_restore", account=account, json=True)
+        status, text = command("accept_restore", account=account, password=password, json=True)
         assert status == 0, text
         said.append(json.loads(text))
     return said

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import translation
 
 from access_control.management.console import REFUSED, ConsoleCommand
 from access_control.services import NotApprovable, SamePerson
@@ -53,8 +52,7 @@ class Command(ConsoleCommand):
         except JournalError as error:
             said = f"Nothing was accepted. {error}"
         else:
-            with translation.override("en"):
-                self._say(done, as_json=json)
+            self._say(done, as_json=json)
             return
         raise CommandError(said, returncode=REFUSED)
 
