@@ -34,6 +34,10 @@ class FutureDay(Exception):
     """Nothing is planned for a day that has not come. (In a demo it is: years pass there in a moment.)"""
 
 
+class PlanChanged(Exception):
+    """The plan lists something else than what was approved."""
+
+
 def lies_ahead(day: datetime.date) -> bool:
     """Whether the day has not come in Tokyo. In a demo every day has."""
     return day > timezone.localdate() and not settings.DEMO
@@ -55,6 +59,16 @@ class PlanHash:
     def digest(self) -> bytes:
         """32 bytes."""
         return self._digest.digest()
+
+
+def require_unchanged(plan: Plan) -> None:
+    """Raises PlanChanged unless the plan lists what its hash is over, and so what was approved."""
+    payload = PlanHash(plan.pk, plan.as_of)
+    lines = PlanLine.objects.filter(plan=plan).order_by("id")
+    for line in lines.values_list("id", "subject", "category", "generation", "due_on").iterator(chunk_size=5_000):
+        payload.add(*line)
+    if payload.digest() != bytes(plan.payload_hash):
+        raise PlanChanged
 
 
 def make_plan(
