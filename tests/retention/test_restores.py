@@ -31,6 +31,7 @@ from access_control.vault.ring import keys_for
 from config.cluster import binary
 from consent.jobs import send_queued_notices
 from members.models import Member
+from members.services.cases import add_note
 from retention import points
 from retention.events import Event
 from retention.journal import path_of
@@ -357,6 +358,24 @@ def test_number_1_a_hold_over_keys_that_are_not_frozen_shows(committed, officer,
     assert control.measure(timezone.now()).rows == [str(hanako.pk)]
     store.freeze([hanako.pk], list(Category), hold=False)
     assert control.measure(timezone.now()).rows == [str(hanako.pk)]
+
+
+def test_number_1_what_is_noted_on_a_new_case_of_a_held_member_is_held(committed, agent, officer, hanako):
+    """Also before the caller is identified, under a key of the case itself; lifting the hold thaws it."""
+    from retention.controls import CONTROLS
+
+    [control] = [one for one in CONTROLS if one.code == "hold_not_frozen"]
+    hold = place_legal_hold(hanako, ground="misuse", actor=officer)
+    case = factories.case(hanako, agent)
+    add_note(case, text="折り返しは午後", actor=agent)
+    assert [key.frozen for key in store.left([case.pk])] == [True]
+    assert control.measure(timezone.now()).figure == 0
+    store.freeze([case.pk], list(Category), hold=False)
+    assert control.measure(timezone.now()).rows == [str(hanako.pk)]
+    lift_legal_hold(hold, actor=officer)
+    assert [key.frozen for key in store.left([case.pk])] == [False]
+    add_note(factories.case(hanako, agent), text="折り返しは午後", actor=agent)
+    assert control.measure(timezone.now()).figure == 0
 
 
 def test_number_1_a_plan_the_console_never_carried_out_is_a_sign(committed, as_role, hanako):
