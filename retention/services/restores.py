@@ -18,6 +18,7 @@ from access_control.restore import OF_THE_VAULT, VAULT_MAY_BE_BEHIND, Console, S
 from access_control.services import agree_as_two, use_approval
 from access_control.vault import consoles
 from access_control.vault.consoles import DatabaseIdentity, Remembered
+from consent.services.notices import close_unsent, unsent
 from retention.journal import newest_marks
 from retention.restores import Loss, losses
 from retention.revived import require_every_journal
@@ -55,7 +56,8 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
     """The first person asks; when another one calls, the console opens again, without what is lost.
 
     Then the restore epoch is higher, both databases are noted as they are, and what was made before the restore carries
-    nothing any more: approvals are void and cannot be spent, every session and grant has ended. Keys that are frozen
+    nothing any more: approvals are void and cannot be spent, every session and grant has ended; notices that waited are
+    not sent. Keys that are frozen
     stay frozen. While destroyed keys live again, calling orders instead that they be destroyed again.
 
     Raises NothingRestored, SamePerson, NotApprovable, KeysAreBack, JournalsAlone, JournalError, PermissionDenied.
@@ -79,12 +81,22 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         if not signs:
             raise NothingRestored
         lost = losses(console, held=found.held)
+        lost[Loss.NOTICES] = unsent() if _may_have_sent(signs, lost) else 0
         payload = _payload(vault, console, signs=signs, lost=lost)
         approval = agree_as_two(APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
         if approval is None:
             return Acceptance(signs, lost, None)
         use_approval(approval.pk, kind=APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
         return Acceptance(signs, lost, _open_again(approval, vault, console, signs=signs, lost=lost, actor=actor))
+
+
+def _may_have_sent(signs: list[Sign], lost: dict[Loss, int]) -> bool:
+    """Whether notices may have gone out that wait here: unless only the vault was restored, or a console only moved.
+
+    Sending opens an address, which the vault remembers.
+    """
+    only_moved = set(signs) == {Sign.CONSOLE_MOVED} and not any(lost.values())
+    return not (only_moved or set(signs) <= OF_THE_VAULT)
 
 
 def _payload(vault: Remembered, console: Console, *, signs: list[Sign], lost: dict[Loss, int]) -> bytes:
@@ -120,6 +132,8 @@ def _open_again(
     # Approvals that nobody spent end; those that were spent end with the epoch of the account that gave them.
     Approval.objects.filter(used_at=None, expires_at__gt=now).update(expires_at=now)
     Staff.objects.update(epoch=F("epoch") + 1)
+    if lost[Loss.NOTICES]:
+        close_unsent()
     with acting(actor, reason=Reason.SET_UP) as act:
         act.record(Event.RESTORE_ACCEPTED, note=approval.pk, count=sum(lost.values()))
     # The vault last, and before the console commits: after a crash in between the epochs differ, and it stays closed.

@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 from django.conf import settings
+from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.urls import reverse
@@ -30,7 +31,8 @@ from access_control.vault.errors import AnotherConsole
 from access_control.vault.ring import keys_for
 from config.cluster import binary
 from consent.jobs import send_queued_notices
-from members.models import Member
+from consent.services.notices import send_notices
+from members.models import Member, Notice
 from members.services.cases import add_note
 from retention import points
 from retention.events import Event
@@ -39,6 +41,7 @@ from retention.models import LegalHold
 from retention.points import Point
 from retention.services import items
 from retention.services.holds import lift_legal_hold, place_legal_hold
+from retention.services.memberships import end_membership
 from retention.services.planning import make_plan
 from tests import factories
 from tests.databases import become, clone, clones_are_meant, credentials, drop, point_at
@@ -472,6 +475,29 @@ def test_number_1_both_persons_agree_to_one_list_of_losses(committed, officer, s
             assert not AcceptedRestore.objects.exists()
             path.with_suffix(".away").rename(path)
             assert accept(supervisor)[0]["accepted"] is True
+
+
+@pytest.mark.parametrize("meanwhile", ["sent", "nothing"])
+def test_number_1_no_notice_is_sent_twice_by_a_restored_console(
+    committed, agent, officer, supervisor, settings, meanwhile
+):
+    """What waited is a loss that both persons see, unless nothing has happened since: then it still waits."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    end_membership(factories.identify(factories.case(factories.member(), agent, kind="ending")), actor=agent)
+    waiting = Notice.objects.count()
+    assert waiting > 0
+    restore.refuse_restored()
+    with backup() as restored:
+        if meanwhile == "sent":
+            assert send_notices().sent == waiting
+        with restored():
+            first, second = accept(officer, supervisor)
+            closed = waiting if meanwhile == "sent" else 0
+            assert (first["lost"]["notices"], second["lost"]["notices"]) == (closed, closed)
+            assert Notice.objects.filter(state="failed", failure="restored").count() == closed
+            assert LedgerEvent.objects.filter(event="notice:failed").count() == closed
+            assert command("send_notices")[0] == 0
+            assert len(mail.outbox) == waiting
 
 
 def test_number_1_a_vault_that_turns_to_another_console_stops_a_run_with_a_sentence(committed, as_role, monkeypatch):
