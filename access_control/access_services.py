@@ -244,29 +244,45 @@ class FirstPerson:
 def set_up_first_accounts(people: Sequence[FirstPerson], *, joined_on: datetime.date) -> list[Given]:
     """The first persons with accounts and links: after them nobody gives access alone.
 
-    They are also the way back in, on record as such, when no two accounts can ask and agree any more. Raises NotFirst.
+    They are also the way back in, on record as such, when no two accounts can ask and agree any more. Exactly these
+    persons, entered before, keep their accounts: who has never set a password gets a new link, who has needs none.
+    Raises NotFirst, ValidationError.
     """
     with acting(None, reason=Reason.SET_UP) as act:
         if _access_can_be_given():
             raise NotFirst
         if Staff.objects.exists():
             act.record(Event.SET_UP_AGAIN, count=len(people))
-        given = []
-        for new in people:
-            person = services.hire(
-                new.employee_number,
-                display_name=new.display_name,
-                entity=new.entity,
-                access_class=_FIRST_CLASS[new.role],
-                joined_on=joined_on,
-                actor=None,
-                reason=Reason.SET_UP,
-            )
-            account = services.open_account(
-                person, username=new.username, role=new.role, password=None, actor=None, reason=Reason.SET_UP
-            )
-            given.append(Given(account, make_link(account, act=act)))
-        return given
+        accounts = [_entered_before(new) or _enter(new, joined_on=joined_on) for new in people]
+        return [Given(one, "" if one.has_usable_password() else make_link(one, act=act)) for one in accounts]
+
+
+def _entered_before(new: FirstPerson) -> Staff | None:
+    return Staff.objects.filter(
+        username=new.username,
+        role=new.role,
+        is_active=True,
+        person__employee_number=new.employee_number,
+        person__display_name=new.display_name,
+        person__entity=new.entity,
+        person__access_class=_FIRST_CLASS[new.role],
+        person__left_on=None,
+    ).first()
+
+
+def _enter(new: FirstPerson, *, joined_on: datetime.date) -> Staff:
+    person = services.hire(
+        new.employee_number,
+        display_name=new.display_name,
+        entity=new.entity,
+        access_class=_FIRST_CLASS[new.role],
+        joined_on=joined_on,
+        actor=None,
+        reason=Reason.SET_UP,
+    )
+    return services.open_account(
+        person, username=new.username, role=new.role, password=None, actor=None, reason=Reason.SET_UP
+    )
 
 
 def _access_can_be_given() -> bool:

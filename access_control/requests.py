@@ -163,7 +163,8 @@ class BodyLimitMiddleware:
 class RestoreMiddleware:
     """While a restore of a database is not accepted, everybody gets a page that says so (503), and nothing else.
 
-    Only signing in and out, the choice of a language and static files answer. What cannot be asked counts as closed.
+    Only signing in and out, the choice of a language and static files answer, and the page of a one-time link: whoever
+    is to accept the restore may need it. What cannot be asked counts as closed.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -178,10 +179,10 @@ class RestoreMiddleware:
         except (DatabaseError, VaultError) as error:
             log.exception("the restore guard cannot ask: %s", type(error).__name__)
             return render(request, "503.html", status=503)
-        if signs:
+        if signs and not request.path.startswith(_links()):
             return closed(request, signs)
         response = self.get_response(request)
-        if request.method not in {"GET", "HEAD", "OPTIONS"}:
+        if not signs and request.method not in {"GET", "HEAD", "OPTIONS"}:
             _tell_what_changed()
         return response
 
@@ -198,6 +199,11 @@ def _tell_what_changed() -> None:
 def _open_addresses() -> tuple[str, ...]:
     static = settings.STATIC_URL if settings.STATIC_URL.startswith("/") else f"/{settings.STATIC_URL}"
     return (reverse("admin:login"), reverse("admin:logout"), reverse("set_language"), static)
+
+
+@cache
+def _links() -> str:
+    return reverse("first_password", args=["-"]).removesuffix("-/")
 
 
 def closed(request: HttpRequest, signs: Sequence[Sign]) -> HttpResponse:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -51,6 +51,10 @@ class TooFewStay(Exception):
 
 class NotApprovable(Exception):
     """The approval was given, used or has expired, or it names another payload."""
+
+
+class SamePerson(Exception):
+    """Whoever asked does not agree: another person must."""
 
 
 class SecondPersonNeeded(PermissionDenied):
@@ -246,11 +250,37 @@ def approve(approval: Approval, *, actor: Staff, reason: str) -> Approval:
         return approval
 
 
+def agree_as_two(kind: str, *, payload_hash: bytes, actor: Staff, reason: str) -> Approval | None:
+    """The first person's call asks (None); that of another one agrees, and returns the approval.
+
+    What somebody asked who has left or moved since waits for nobody. Raises SamePerson.
+    """
+    with acting(actor, reason=reason):
+        with connection.cursor() as cursor:
+            # Two who call at the same moment: one after the other.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{kind} {payload_hash.hex()}"])
+        waiting = Approval.objects.filter(
+            kind=kind,
+            payload_hash=payload_hash,
+            approved_at=None,
+            expires_at__gt=timezone.now(),
+            requester__left_on=None,
+            requester__account__epoch=F("requester_epoch"),
+        )
+        asked = waiting.order_by("requested_at").first()
+        if asked is None:
+            ask_approval(kind, payload_hash=payload_hash, actor=actor, reason=reason)
+            return None
+        if asked.requester_id == actor.person_id:
+            raise SamePerson
+        return approve(asked, actor=actor, reason=reason)
+
+
 def use_approval(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes, actor: Staff | None, reason: str) -> None:
     """Spend an approval, once, if both persons' accounts are as they were. Raises NotApprovable."""
     now = timezone.now()
     with acting(actor, reason=reason) as act:
-        approvals = _standing(kind, payload_hash).filter(pk=approval_id, used_at=None, expires_at__gt=now)
+        approvals = standing_approvals(kind, payload_hash).filter(pk=approval_id, used_at=None, expires_at__gt=now)
         if not approvals.update(used_at=now):
             raise NotApprovable
         act.record(Event.APPROVAL_USED, note=approval_id)
@@ -258,7 +288,7 @@ def use_approval(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes, acto
 
 def approval_stands(approval_id: uuid.UUID, *, kind: str, payload_hash: bytes) -> bool:
     """Whether a used approval still stands: nobody who asked or agreed has left or moved since."""
-    return _standing(kind, payload_hash).filter(pk=approval_id, used_at__isnull=False).exists()
+    return standing_approvals(kind, payload_hash).filter(pk=approval_id, used_at__isnull=False).exists()
 
 
 def keep_approval(approval_id: uuid.UUID) -> None:
@@ -266,7 +296,8 @@ def keep_approval(approval_id: uuid.UUID) -> None:
     locks.share(Approval.objects.filter(pk=approval_id))
 
 
-def _standing(kind: str, payload_hash: bytes) -> QuerySet[Approval]:
+def standing_approvals(kind: str, payload_hash: bytes) -> QuerySet[Approval]:
+    """Approvals that were given, spent or not, by persons of whom none has left or moved since."""
     return Approval.objects.filter(
         Q(requester=None) | Q(requester__left_on=None, requester__account__epoch=F("requester_epoch")),
         kind=kind,

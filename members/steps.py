@@ -299,6 +299,11 @@ def _explained(notice: Notice) -> Notice:
         why = _("Nobody knows whether it arrived, so it is not sent again. Ask the member, or tell them another way.")
     elif notice.failure.startswith("smtp_5"):
         why = _("The mail server refused it for good (%(code)s). Tell the member another way.")
+    elif notice.failure == Notice.RESTORED:
+        why = _(
+            "The console was restored from a backup, and nobody can tell whether it was sent. Ask the member, or tell"
+            " them another way."
+        )
     elif notice.state == Notice.State.FAILED:
         why = _("It could not be sent (%(code)s). Tell the member another way.")
     notice.why = why % {"code": notice.failure.removeprefix("smtp_")}  # type: ignore[attr-defined]

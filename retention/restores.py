@@ -28,6 +28,7 @@ class Loss(models.TextChoices):
     JOURNALS = "journals", _("journals of runs that the console does not know")
     HOLDS = "holds", _("legal holds; their keys stay frozen until the hold is placed again and lifted")
     FETCHES = "fetches", _("openings of members’ data whose events are missing")
+    NOTICES = "notices", _("notices that waited to be sent and may have been: none of them is sent any more")
     FORMER_MEMBERS = (
         "former_members_opened",
         _("former members whose data was opened since: some may have come back, so look before a plan is approved"),

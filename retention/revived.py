@@ -6,13 +6,14 @@ journal counts only with its completion; what a run had merely announced may hav
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from access_control.vault import store
 from access_control.vault.seal import KeyRef
+from members.models import Case, Member
 from retention.journal import (
     Entry,
     JournalError,
@@ -23,20 +24,25 @@ from retention.journal import (
     plans_of,
     require_directory,
 )
-from retention.models import CertificateLine, Plan, Run
+from retention.models import CertificateLine, Parked, Plan, PlanEnd, PlanLine, Run
 from retention.services.stopping import journal_is_lost
 
 T = TypeVar("T")
 # Keys looked at with one query.
 BATCH = 5_000
+_NOT_OURS = "Find out who put it there, keep it elsewhere, put the newest copy of the journal there, and try again."
 
 
 class DestroyedKey(NamedTuple):
-    """A key, the certificate line under which it was destroyed, and the hash of the plan in whose name."""
+    """A key, the certificate line under which it was destroyed, and the hash of the plan in whose name.
+
+    ``journaled``: no certificate line says so, only the journal of this plan.
+    """
 
     line: uuid.UUID
     ref: KeyRef
     plan_hash: bytes
+    journaled: uuid.UUID | None = None
 
 
 def destroyed_keys() -> Iterator[list[DestroyedKey]]:
@@ -80,23 +86,50 @@ def uncertified_in(path: Path) -> Iterator[list[DestroyedKey]]:
         for row in certified.values_list("subject", "category", "generation"):
             by_ref.pop(KeyRef(*row), None)
         if by_ref:
+            _require_planned(path, list(by_ref.values()))
             yield list(by_ref.values())
+
+
+def _require_planned(path: Path, keys: Sequence[DestroyedKey]) -> None:
+    """Raises JournalError when the journal of a plan on record names a key that the plan does not list."""
+    plan = Plan.objects.filter(pk__in=plans_of([path])).first()
+    if plan is None:
+        return
+    wanted = {(key.line, key.ref, key.plan_hash) for key in keys}
+    listed = PlanLine.objects.filter(plan=plan, pk__in=[key.line for key in keys])
+    rows = listed.values_list("id", "subject", "category", "generation")
+    planned = {(row[0], KeyRef(*row[1:]), bytes(plan.payload_hash)) for row in rows}
+    if strange := wanted - planned:
+        raise JournalError(
+            f"{path} calls {len(strange):,} keys destroyed that its plan {plan.reference} does not list. No run has"
+            f" written that. {_NOT_OURS}"
+        )
 
 
 def _destroyed_in(path: Path) -> Iterator[DestroyedKey]:
     intended: dict[int, dict[str, Any]] = {}
+    plan: uuid.UUID | None = None
     for entry in _entries(path):
-        if entry.kind == "intent":
-            intended[entry.says["chunk"]] = entry.says
-        elif entry.kind == "done":
-            intent, spared = intended.pop(entry.says["chunk"], None), set(entry.says["spared"])
-            if intent is None:
-                continue
-            plan_hash = bytes.fromhex(intent["plan_hash"])
-            for line, subject, category, generation in intent["keys"]:
-                if line not in spared:
-                    ref = KeyRef(uuid.UUID(subject), int(category), int(generation))
-                    yield DestroyedKey(uuid.UUID(line), ref, plan_hash)
+        try:
+            if entry.number == 1:
+                plan = uuid.UUID(entry.says["plan"])
+                if path.stem != str(plan):
+                    raise ValueError
+            elif entry.kind == "intent":
+                intended[entry.says["chunk"]] = entry.says
+            elif entry.kind == "done":
+                intent, spared = intended.pop(entry.says["chunk"], None), set(entry.says["spared"])
+                if intent is None:
+                    continue
+                plan_hash = bytes.fromhex(intent["plan_hash"])
+                keys = [
+                    (uuid.UUID(line), KeyRef(uuid.UUID(key[0]), *map(int, key[1:]))) for line, *key in intent["keys"]
+                ]
+                for line, ref in keys:
+                    if str(line) not in spared:
+                        yield DestroyedKey(line, ref, plan_hash, plan)
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError):
+            raise JournalError(f"{path}, line {entry.number}: no run has written this line. {_NOT_OURS}") from None
 
 
 def _entries(path: Path) -> Iterator[Entry]:
@@ -108,6 +141,26 @@ def _entries(path: Path) -> Iterator[Entry]:
         plans = Plan.objects.filter(pk__in=plans_of([path]))
         if not any(journal_is_lost(plan) for plan in plans):
             raise
+
+
+def doubtful(keys: Sequence[DestroyedKey]) -> list[DestroyedKey]:
+    """Those of the keys that one person's word does not destroy again: only a journal calls them destroyed, and here
+    nobody approved its plan, or its run left them as they were, or they belong to a member whose membership stands.
+    """
+    journaled = [key for key in keys if key.journaled]
+    approved = Plan.objects.filter(pk__in={key.journaled for key in journaled}, approval__approved_at__isnull=False)
+    plans = set(approved.exclude(end__kind=PlanEnd.Kind.WITHDRAWN).values_list("pk", flat=True))
+    left = set(Parked.objects.filter(pk__in=[key.line for key in journaled]).values_list("pk", flat=True))
+    active = active_among(journaled)
+    return [key for key in journaled if key.journaled not in plans or key.line in left or key.ref.subject in active]
+
+
+def active_among(keys: Iterable[DestroyedKey]) -> dict[uuid.UUID, uuid.UUID]:
+    """Subject → member, for keys of members whose membership stands, and of their cases."""
+    subjects = {key.ref.subject for key in keys}
+    members = Member.objects.filter(pk__in=subjects, state=Member.State.ACTIVE).values_list("pk", "pk")
+    cases = Case.objects.filter(pk__in=subjects, member__state=Member.State.ACTIVE).values_list("pk", "member_id")
+    return dict(members) | dict(cases)
 
 
 def living(keys: Iterable[DestroyedKey]) -> dict[DestroyedKey, bool]:

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, OperationalError
+from django.utils import translation
 
 from access_control.characters import strange_character
 from access_control.locks import StillUnderWay
@@ -37,6 +38,11 @@ class ConsoleCommand(BaseCommand):
     while_restored = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        """Whatever a command says is English. Raises CommandError."""
+        with translation.override("en"):
+            return self._guarded(*args, **options)
+
+    def _guarded(self, *args: Any, **options: Any) -> str | None:
         """Run, unless an argument holds a strange character, or a database was restored and nobody has accepted that.
 
         A database that is not there, full, or closing ends the command with a sentence and status 1. The message of a

@@ -29,6 +29,7 @@ MOST_ATTEMPTS = 13
 FIRST_PAUSE = datetime.timedelta(minutes=1)
 # What the gate or the vault refuses for now is no try: it waits as long again as it has waited, at most this long.
 LONGEST_PAUSE = datetime.timedelta(days=1)
+_UNSENT = (Notice.State.QUEUED, Notice.State.SENDING)
 # Longer than any mail server may take to answer.
 LONGEST_SENDING = datetime.timedelta(minutes=10)
 # No later try opens an address of which the vault says this.
@@ -91,6 +92,19 @@ def send_notices(*, most: int = 500) -> Sent:
             notice.state, notice.claimed_at = Notice.State.SENDING, now
             outcomes[_send(notice, sender)] += 1
     return Sent(**outcomes)
+
+
+def unsent() -> int:
+    """How many notices wait to be sent, or are being sent."""
+    return Notice.objects.filter(state__in=_UNSENT).count()
+
+
+def close_unsent() -> None:
+    """No notice that waits is sent any more: a restored console cannot tell which of them went out since its backup."""
+    with acting(None, reason=Reason.SET_UP) as act:
+        members = list(Notice.objects.filter(state__in=_UNSENT).values_list("member_id", flat=True))
+        Notice.objects.filter(state__in=_UNSENT).update(state=Notice.State.FAILED, failure=Notice.RESTORED)
+        act.record_each(Event.NOTICE_FAILED, members)
 
 
 def _send(notice: Notice, sender: Sender) -> str:

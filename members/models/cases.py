@@ -383,6 +383,9 @@ class Correction(models.Model):
 class Notice(models.Model):
     """A message to a member about their own data (purpose 4). The queue; what is sent goes through the gate."""
 
+    # The failure of one that had waited when the console was backed up from which it was restored.
+    RESTORED: ClassVar = "restored"
+
     class Kind(models.TextChoices):
         """What it says."""
 

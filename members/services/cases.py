@@ -24,7 +24,7 @@ from members import rule_books
 from members.events import Event
 from members.models import Case, CaseNote, Correction, Member, MemberGrant
 from members.services.grants import end_grants, open_grants
-from members.services.locking import DataDestroyed, lock_member
+from members.services.locking import DataDestroyed, freeze_with_member, lock_member
 
 # APPI, article 39: a court action becomes possible two weeks after arrival, so the answer is due before.
 ANSWER_WITHIN = datetime.timedelta(days=14)
@@ -193,6 +193,8 @@ def add_note(
         with new_ring() as ring:
             generation = correspondence_ring(subject, case.pk, ring, event=event)
             ring.seal(note, generation=generation, text=text)
+        if subject == case.pk:
+            freeze_with_member(case)
         note.save(force_insert=True)
         return note
 

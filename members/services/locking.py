@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from access_control import locks
 from access_control.vault import store
+from access_control.vault.categories import Category
 from members.models import Case, Member
 from members.services.registration import DATA_CATEGORIES
 
@@ -40,6 +41,17 @@ def lock_member(member_id: uuid.UUID) -> LockedMember:
     """
     member = locks.change_one(Member, member_id)
     return LockedMember(member, store.lock_living(subjects_of(member)))
+
+
+def freeze_with_member(case: Case) -> None:
+    """What is noted on a case before its member is identified is frozen, if the vault keeps the member's keys frozen:
+    for the same holds, and until the same are lifted. The caller has locked the member.
+    """
+    if case.member is None:
+        return
+    holds = [hold for subject in store.frozen(subjects_of(case.member)) for hold in subject.holds]
+    for hold in dict.fromkeys(holds):
+        store.freeze([case.pk], list(Category), hold=True, for_hold=hold)
 
 
 def subjects_of(member: Member) -> list[uuid.UUID]:

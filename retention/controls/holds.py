@@ -67,10 +67,14 @@ def _frozen_without_hold(now: datetime.datetime) -> Measured:
 
 
 def _hold_not_frozen(now: datetime.datetime) -> Measured:
-    """Members with an open hold of whose living keys one is not frozen: the vault would destroy it."""
+    """Members with an open hold of whose living keys, or of whose cases', one is not frozen: it could be destroyed."""
     held = sorted(set(LegalHold.objects.filter(lifted_at=None).values_list("member_id", flat=True)))
-    bare = sorted({str(key.ref.subject) for members in _batched(held) for key in store.left(members) if not key.frozen})
-    return Measured(len(bare), bare[:MOST_ROWS])
+    bare: set[str] = set()
+    for members in _batched(held):
+        cases = dict(Case.objects.filter(member__in=members).values_list("pk", "member_id"))
+        left = store.left([*members, *sorted(cases)])
+        bare |= {str(cases.get(key.ref.subject, key.ref.subject)) for key in left if not key.frozen}
+    return Measured(len(bare), sorted(bare)[:MOST_ROWS])
 
 
 CONTROLS: tuple[Control, ...] = (

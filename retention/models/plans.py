@@ -24,6 +24,20 @@ def new_plan_reference(day: datetime.date) -> str:
     return f"{day:%Y%m%d}-{''.join(secrets.choice(_ALPHABET) for _once in range(4))}"
 
 
+_WHOLE_WITH_ITS_PLAN = """
+CREATE OR REPLACE FUNCTION plan_is_whole() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM added a JOIN public.retention_plan p ON p.id = a.plan_id) THEN
+    RAISE EXCEPTION 'nothing is added to a plan that is made' USING ERRCODE = 'CA009';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER plan_is_whole AFTER INSERT ON {table}
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION plan_is_whole();
+"""
+
+
 class Plan(models.Model):
     """A list of everything due on a day, with a hash of it that an approval, the vault and the certificate repeat."""
 
@@ -63,7 +77,10 @@ class Plan(models.Model):
 
 
 class PlanLine(models.Model):
-    """One key that is due: subject × category × generation. Its id becomes the line of the certificate."""
+    """One key that is due: subject × category × generation. Its id becomes the line of the certificate.
+
+    Lines come before their plan, whose row is written last; after it, none is added (trigger).
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     plan = models.ForeignKey(Plan, models.PROTECT, verbose_name=_("plan"), related_name="lines")
@@ -80,6 +97,7 @@ class PlanLine(models.Model):
 
     privileges: ClassVar = {"app": ADDS}
     untracked = "Rows are only ever added."
+    database_rules = (_WHOLE_WITH_ITS_PLAN.format(table="retention_planline"),)
 
     class Meta:
         verbose_name = _("item due")
@@ -118,6 +136,7 @@ class PlanExclusion(models.Model):
 
     privileges: ClassVar = {"app": ADDS}
     untracked = "Rows are only ever added."
+    database_rules = (_WHOLE_WITH_ITS_PLAN.format(table="retention_planexclusion"),)
 
     class Meta:
         verbose_name = _("exclusion")

@@ -17,7 +17,7 @@ from access_control.copying import copy_rows
 from access_control.ids import new_id
 from access_control.ledger import acting
 from access_control.models import Staff
-from access_control.services import NotApprovable, approve, ask_approval
+from access_control.services import NotApprovable, SamePerson, approve, ask_approval
 from members.models import Case, Member
 from retention.due import DueKey, Obstacles, due_chunks
 from retention.events import Event
@@ -34,8 +34,8 @@ class FutureDay(Exception):
     """Nothing is planned for a day that has not come. (In a demo it is: years pass there in a moment.)"""
 
 
-class SamePerson(Exception):
-    """Whoever made a plan does not approve it."""
+class PlanChanged(Exception):
+    """The plan lists something else than what was approved."""
 
 
 def lies_ahead(day: datetime.date) -> bool:
@@ -59,6 +59,16 @@ class PlanHash:
     def digest(self) -> bytes:
         """32 bytes."""
         return self._digest.digest()
+
+
+def require_unchanged(plan: Plan) -> None:
+    """Raises PlanChanged unless the plan lists what its hash is over, and so what was approved."""
+    payload = PlanHash(plan.pk, plan.as_of)
+    lines = PlanLine.objects.filter(plan=plan).order_by("id")
+    for line in lines.values_list("id", "subject", "category", "generation", "due_on").iterator(chunk_size=5_000):
+        payload.add(*line)
+    if payload.digest() != bytes(plan.payload_hash):
+        raise PlanChanged
 
 
 def make_plan(

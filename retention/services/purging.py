@@ -21,7 +21,8 @@ until the bad item stands alone, and is parked with the class of its error.
 *Two processes run.* One holds an advisory lock for as long as its connection lives; the other ends at once.
 
 *Somebody was too quick.* The purger, who alone may call ``vault_destroy``, cannot write plans; the app, which can,
-cannot destroy. A run spends an approval by another person, and each chunk asks whether it still stands; if it does not,
+cannot destroy. Nothing is added to a plan that is made, and a run begins only if the plan has the hash that was
+approved. A run spends an approval by another person, and each chunk asks whether it still stands; if it does not,
 what is left is parked, and what was destroyed until then is certified.
 """
 
@@ -54,7 +55,7 @@ from retention.models import Parked, Plan, PlanEnd, Run
 from retention.points import Point, reached
 from retention.services.certificates import issue
 from retention.services.items import Item, emptied_by, ended_elsewhere, lock, pending, still_due
-from retention.services.planning import APPROVAL_KIND, FutureDay, lies_ahead
+from retention.services.planning import APPROVAL_KIND, FutureDay, lies_ahead, require_unchanged
 from retention.services.resuming import open_journal
 from retention.services.rules import rules_on
 from retention.services.stopping import journal_is_lost
@@ -124,8 +125,8 @@ def _never_idle_out() -> None:
 def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None) -> Outcome:
     """Every item of the plan is destroyed or parked, and a certificate is issued. A run begun before goes on.
 
-    ``progress`` is told how many items are dealt with. Raises AlreadyRunning, NotApprovable, FutureDay, CeilingReached,
-    Unfinished, SigningKeyError, JournalError.
+    ``progress`` is told how many items are dealt with. Raises AlreadyRunning, NotApprovable, PlanChanged, FutureDay,
+    CeilingReached, Unfinished, SigningKeyError, JournalError.
     """
     begun = time.monotonic()
     if lies_ahead(plan.as_of):
@@ -139,6 +140,8 @@ def run_plan(plan: Plan, *, progress: Callable[[int], Any] = lambda items: None)
         end = PlanEnd.objects.filter(plan=plan).first()
         if end is not None and end.kind == PlanEnd.Kind.WITHDRAWN:
             raise NotApprovable
+        if end is None:
+            require_unchanged(plan)
         journal = _journal(plan, begun=run is not None, given_up=end is not None)
         try:
             _begin(plan)

@@ -15,13 +15,14 @@ from access_control.events import Event
 from access_control.ledger import acting
 from access_control.models import AcceptedRestore, Approval, Staff
 from access_control.restore import OF_THE_VAULT, VAULT_MAY_BE_BEHIND, Console, Sign
-from access_control.services import approve, ask_approval, use_approval
+from access_control.services import agree_as_two, use_approval
 from access_control.vault import consoles
 from access_control.vault.consoles import DatabaseIdentity, Remembered
+from consent.services.notices import close_unsent, unsent
 from retention.journal import newest_marks
 from retention.restores import Loss, losses
 from retention.revived import require_every_journal
-from retention.services.destroying_again import order, revived
+from retention.services.destroying_again import Revived, order, revived
 
 APPROVAL_KIND = "restore"
 ACCEPT_LOCK = 0x72657374
@@ -31,16 +32,15 @@ class NothingRestored(Exception):
     """No database was restored: there is nothing to accept."""
 
 
-class SamePersonAgain(Exception):
-    """Whoever asked does not agree: another person must."""
-
-
 class KeysAreBack(Exception):
-    """Keys that were destroyed live again. It is ordered now that they are destroyed again, before anything opens."""
+    """Keys that were destroyed live again. They are destroyed again before anything opens.
 
-    def __init__(self, count: int) -> None:
-        super().__init__(str(count))
-        self.count = count
+    ``ordered``: that is ordered now; else it was asked for, and another person must agree.
+    """
+
+    def __init__(self, found: Revived, *, ordered: bool) -> None:
+        super().__init__(str(found.back))
+        self.found, self.ordered = found, ordered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,21 +56,21 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
     """The first person asks; when another one calls, the console opens again, without what is lost.
 
     Then the restore epoch is higher, both databases are noted as they are, and what was made before the restore carries
-    nothing any more: approvals are void and cannot be spent, every session and grant has ended. Keys that are frozen
-    stay frozen. While destroyed keys live again, calling orders instead that they be destroyed again: only a restore
-    brings them back, be there a sign of it or not.
+    nothing any more: approvals are void and cannot be spent, every session and grant has ended; notices that waited are
+    not sent. Keys that are frozen
+    stay frozen. While destroyed keys live again, calling orders instead that they be destroyed again.
 
-    Raises NothingRestored, SamePersonAgain, KeysAreBack, JournalError, PermissionDenied.
+    Raises NothingRestored, SamePerson, NotApprovable, KeysAreBack, JournalsAlone, JournalError, PermissionDenied.
     """
     if not policies.can(actor, "access_control.accept_restore"):
         raise PermissionDenied
-    if VAULT_MAY_BE_BEHIND.intersection(restore.look()):
+    signs = restore.look()
+    if VAULT_MAY_BE_BEHIND.intersection(signs):
         # They alone tell which keys may be back.
         require_every_journal()
     found = revived()
     if found.back:
-        order(found, actor=actor, reason=reason)
-        raise KeysAreBack(found.back)
+        raise KeysAreBack(found, ordered=order(found, signs=signs, actor=actor, reason=reason))
     with acting(actor, reason=reason):
         with connection.cursor() as cursor:
             # Two who call at the same moment: one after the other.
@@ -80,16 +80,22 @@ def accept_restore(*, actor: Staff, reason: str = Reason.SET_UP) -> Acceptance:
         if not signs:
             raise NothingRestored
         lost = losses(console, held=found.held)
+        lost[Loss.NOTICES] = unsent() if _may_have_sent(signs, lost) else 0
         payload = _payload(vault, console, signs=signs, lost=lost)
-        asked = _asked(payload)
-        if asked is None:
-            ask_approval(APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
+        approval = agree_as_two(APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
+        if approval is None:
             return Acceptance(signs, lost, None)
-        if asked.requester_id == actor.person_id:
-            raise SamePersonAgain
-        approve(asked, actor=actor, reason=reason)
-        use_approval(asked.pk, kind=APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
-        return Acceptance(signs, lost, _open_again(asked, vault, console, signs=signs, lost=lost, actor=actor))
+        use_approval(approval.pk, kind=APPROVAL_KIND, payload_hash=payload, actor=actor, reason=reason)
+        return Acceptance(signs, lost, _open_again(approval, vault, console, signs=signs, lost=lost, actor=actor))
+
+
+def _may_have_sent(signs: list[Sign], lost: dict[Loss, int]) -> bool:
+    """Whether notices may have gone out that wait here: unless only the vault was restored, or a console only moved.
+
+    Sending opens an address, which the vault remembers.
+    """
+    only_moved = set(signs) == {Sign.CONSOLE_MOVED} and not any(lost.values())
+    return not (only_moved or set(signs) <= OF_THE_VAULT)
 
 
 def _payload(vault: Remembered, console: Console, *, signs: list[Sign], lost: dict[Loss, int]) -> bytes:
@@ -101,13 +107,6 @@ def _payload(vault: Remembered, console: Console, *, signs: list[Sign], lost: di
     steady = [sign for sign in signs if sign not in {Sign.LEDGER_SHORT, Sign.ANOTHER_EVENT}]
     counted = sorted((loss, count) for loss, count in lost.items() if loss is not Loss.LEDGER_EVENTS)
     return hashlib.sha256(json.dumps([both, steady, counted], default=str).encode()).digest()
-
-
-def _asked(payload: bytes) -> Approval | None:
-    open_approvals = Approval.objects.filter(
-        kind=APPROVAL_KIND, payload_hash=payload, approved_at=None, expires_at__gt=timezone.now()
-    )
-    return open_approvals.order_by("requested_at").first()
 
 
 def _open_again(
@@ -132,6 +131,8 @@ def _open_again(
     # Approvals that nobody spent end; those that were spent end with the epoch of the account that gave them.
     Approval.objects.filter(used_at=None, expires_at__gt=now).update(expires_at=now)
     Staff.objects.update(epoch=F("epoch") + 1)
+    if lost[Loss.NOTICES]:
+        close_unsent()
     with acting(actor, reason=Reason.SET_UP) as act:
         act.record(Event.RESTORE_ACCEPTED, note=approval.pk, count=sum(lost.values()))
     # The vault last, and before the console commits: after a crash in between the epochs differ, and it stays closed.

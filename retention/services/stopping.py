@@ -2,7 +2,6 @@
 
 import hashlib
 
-from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -11,10 +10,9 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.locks import StillUnderWay
 from access_control.models import Approval, Staff
-from access_control.services import approve, ask_approval, use_approval
+from access_control.services import SamePerson, agree_as_two, use_approval
 from retention.events import Event
 from retention.models import Plan, PlanEnd, Run
-from retention.services.planning import SamePerson
 
 # The database knows them too: the end of a run given up, and a certificate without a journal, ask for their approval.
 ABANDON_KIND = "abandon_run"
@@ -128,25 +126,7 @@ def _payload(plan: Plan, kind: str) -> bytes:
 def _agreed(plan: Plan, kind: str, *, actor: Staff, reason: str) -> Approval | None:
     """The approval, spent, once a second person has called; the first one's call asks. Raises SamePerson."""
     payload = _payload(plan, kind)
-    asked = _asked(kind, payload)
-    if asked is None:
-        ask_approval(kind, payload_hash=payload, actor=actor, reason=reason)
-        return None
-    if asked.requester_id == actor.person_id:
-        raise SamePerson
-    approval = approve(asked, actor=actor, reason=reason)
-    use_approval(approval.pk, kind=kind, payload_hash=payload, actor=actor, reason=reason)
+    approval = agree_as_two(kind, payload_hash=payload, actor=actor, reason=reason)
+    if approval is not None:
+        use_approval(approval.pk, kind=kind, payload_hash=payload, actor=actor, reason=reason)
     return approval
-
-
-def _asked(kind: str, payload: bytes) -> Approval | None:
-    """What waits for a second person, asked by somebody who is still here."""
-    waiting = Approval.objects.filter(
-        kind=kind,
-        payload_hash=payload,
-        approved_at=None,
-        expires_at__gt=timezone.now(),
-        requester__left_on=None,
-        requester__account__epoch=F("requester_epoch"),
-    )
-    return waiting.order_by("requested_at").first()

@@ -23,6 +23,7 @@ from access_control.controls import CONTROLS, measured
 from access_control.ledger import acting
 from access_control.models import Approval, Entity, LedgerEvent, Person, Staff
 from access_control.requests import JsonLines
+from access_control.roles import AGREEING_ROLES, PERMISSIONS
 from access_control.services import (
     NotApprovable,
     SecondPersonNeeded,
@@ -348,6 +349,13 @@ def test_two_officers_are_too_few_because_neither_can_ask(administrator, officer
     factories.staff("officer")
     with pytest.raises(services.TooFewStay):
         ended(administrator, officer)
+
+
+def test_whoever_is_kept_to_give_access_can_also_open_a_closed_console():
+    """Two who can agree to access stay always (CA019); so two stay who can accept a restore."""
+    assert AGREEING_ROLES == ["administrator", "officer"]
+    for role in AGREEING_ROLES:
+        assert "access_control.accept_restore" in PERMISSIONS[role]
 
 
 def test_two_persons_do_not_agree_to_a_move_after_which_nobody_can(administrator, officer):

@@ -1,5 +1,8 @@
 """A restored vault brings destroyed keys back; from the refusal to the open console there is one way, by command."""
 
+import json
+import uuid
+
 import pytest
 from django.db import DatabaseError
 from django.utils import timezone
@@ -9,8 +12,10 @@ from access_control.codes import Reason
 from access_control.ledger import acting
 from access_control.models import Approval, LedgerEvent
 from access_control.restore import Sign
+from access_control.services import leave
 from access_control.vault import consoles, store
 from access_control.vault.errors import AnotherConsole
+from members.models import Member
 from retention import points
 from retention.events import Event
 from retention.journal import path_of
@@ -21,6 +26,7 @@ from retention.services.holds import lift_legal_hold, place_legal_hold
 from tests import factories
 from tests.retention.conftest import approved, as_, ended, run
 from tests.retention.test_restores import accept, backup, command, destroyed_again
+from tests.retention.test_resuming import chained, said_by
 
 NOTHING_LIVES = {"destroyed_again": 0, "held": 0}
 
@@ -33,8 +39,12 @@ def is_refused_by_accept_restore(account, keys):
     assert "destroy_again" in said
 
 
+def left_of(*members):
+    return store.left(sorted(member.pk for member in members))
+
+
 def living(*members):
-    return len(store.left(sorted(member.pk for member in members)))
+    return len(left_of(*members))
 
 
 def test_both_databases_restored_on_new_hosts_come_to_an_open_console(committed, officer, supervisor):
@@ -129,16 +139,128 @@ def test_an_order_is_for_these_keys_alone(committed, officer):
         with console(), vault():
             is_refused_by_accept_restore(officer, 5)
             path = path_of(plan.pk)
-            whole = path.read_text()
+            whole, said = path.read_text(), said_by(path)
             path.rename(path.with_suffix(".kept"))
             assert "nobody has ordered" in command("destroy_again", role="purger")[1]
-            path.write_text(whole.replace(str(member.pk), str(standing.pk)))
-            status, said = command("destroy_again", role="purger")
-            assert status == 1
-            assert "this line was changed" in said
+            said_anew = json.loads(json.dumps(said).replace(str(member.pk), str(standing.pk)))
+            for forged, why in (
+                (whole.replace(str(member.pk), str(standing.pk)), "this line was changed"),
+                (chained(said_anew), f"its plan {plan.reference} does not list"),
+            ):
+                path.write_text(forged)
+                status, said = command("destroy_again", role="purger")
+                assert (status, why in said) == (1, True)
+                status, said = command("accept_restore", account=officer)
+                assert (status, why in said) == (1, True)
             assert (living(member), living(standing)) == (5, 5)
             path.write_text(whole)
             assert destroyed_again()["destroyed_again"] == 5
+
+
+def write(path, *lines):
+    """A journal whose chain is whole, as whoever knows the format would write it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(chained(lines))
+
+
+def put_among_the_journals(member, *, ledger=None):
+    """A journal of a plan that nobody made: whole, and every key of the member in it is destroyed. Returns its plan."""
+    plan = uuid.uuid4()
+    rows = [[str(uuid.uuid4()), str(key.ref.subject), key.ref.category, key.ref.generation] for key in left_of(member)]
+    says = (
+        {"kind": "journal", "format": 1, "plan": str(plan)},
+        {"kind": "intent", "chunk": 1, "plan_hash": "07" * 32, "keys": rows},
+        {"kind": "done", "chunk": 1, "destroyed": len(rows), "spared": []},
+    )
+    write(path_of(plan), *({"ledger": ledger} | line for line in says))
+    return plan
+
+
+def test_one_person_and_a_file_destroy_nobody(committed, officer, supervisor, hanako):
+    """Where nothing was restored, a journal is no sign of it; nobody can order what it alone calls destroyed."""
+    plan = put_among_the_journals(hanako)
+    assert restore.look() == []
+    for account in (officer, supervisor):
+        status, said = command("accept_restore", account=account)
+        assert status == 1
+        assert said.startswith("Nothing was ordered. ")
+        assert f"5 of plan {plan} (not on record here). 1 of the members concerned are members here still." in said
+    assert not Approval.objects.filter(kind="destroy_again").exists()
+    assert "nobody has ordered" in command("destroy_again", role="purger")[1]
+    assert living(hanako) == 5
+
+
+def test_a_journal_that_is_its_own_witness_convinces_no_single_person(committed, officer, supervisor, hanako):
+    """It may name an event that the console does not hold, as the journals of a restored console do."""
+    plan = put_among_the_journals(hanako, ledger=[1, 2**40, str(uuid.uuid4())])
+    assert restore.look() == [Sign.JOURNAL_AHEAD]
+    status, said = command("accept_restore", account=officer)
+    assert (status, "Another person looks" in said) == (1, True)
+    assert f"5 of plan {plan} (not on record here). 1 of the members" in said
+    assert "Another person must" in command("accept_restore", account=officer)[1]
+    assert "nobody has ordered" in command("destroy_again", role="purger")[1]
+    assert living(hanako) == 5
+
+
+def test_keys_of_a_plan_that_is_not_on_record_take_two_persons(committed, officer, supervisor, administrator):
+    """Both databases were backed up before the plan was made: only its journal tells, and two look at it."""
+    member = ended(factories.member())
+    with backup() as console, backup("vault") as vault:
+        plan = approved()
+        run(plan)
+        with console(), vault():
+            assert "Another person looks" in command("accept_restore", account=officer)[1]
+            assert "nobody has ordered" in command("destroy_again", role="purger")[1]
+            # Whoever asked has gone: that request is nobody's any more, and blocks nothing.
+            leave(officer.person, on=timezone.localdate(), actor=None)
+            assert "Another person looks" in command("accept_restore", account=supervisor)[1]
+            _status, said = command("accept_restore", account=administrator)
+            assert f"5 of plan {plan.pk} (not on record here)." in said
+            assert "You have ordered" in said
+            # So is an order whose giver has gone before it was begun with.
+            leave(supervisor.person, on=timezone.localdate(), actor=None)
+            assert "nobody has ordered" in command("destroy_again", role="purger")[1]
+            other = factories.staff("supervisor")
+            assert "You have asked" in command("accept_restore", account=administrator)[1]
+            assert "You have ordered" in command("accept_restore", account=other)[1]
+            assert destroyed_again() == {"destroyed_again": 5, "held": 0}
+            assert living(member) == 0
+            assert accept(administrator, other)[1]["accepted"] is True
+            assert restore.look() == []
+
+
+def test_keys_of_a_member_who_is_a_member_here_take_two_persons(committed, officer, supervisor):
+    """Also under an approved plan: the run may have spared somebody who came back."""
+    member = ended(factories.member())
+    plan = approved()
+    with backup() as console, backup("vault") as vault:
+        run(plan)
+        with console(), vault():
+            with acting(None, reason=Reason.ASKED):
+                Member.objects.filter(pk=member.pk).update(state=Member.State.ACTIVE, ended_at=None)
+            _status, said = command("accept_restore", account=officer)
+            assert f"5 of plan {plan.reference}. 1 of the members concerned are members here still." in said
+            assert "Another person looks" in said
+            assert "nobody has ordered" in command("destroy_again", role="purger")[1]
+            assert "You have ordered" in command("accept_restore", account=supervisor)[1]
+            assert destroyed_again()["destroyed_again"] == 5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"kind": "journal", "plan": "no id"},
+        {"kind": "journal", "plan": str(uuid.UUID(int=1))},
+        {"kind": "intent"},
+    ],
+    ids=["no plan", "another plan", "no beginning"],
+)
+def test_a_file_that_no_run_has_written_is_a_sentence(committed, officer, line):
+    """Also when its chain is whole."""
+    path = path_of(uuid.UUID(int=2))
+    write(path, line)
+    status, said = command("accept_restore", account=officer)
+    assert (status, f"{path}, line 1: no run has written this line" in said) == (1, True)
 
 
 def test_keys_of_a_hold_that_was_lifted_come_back_frozen_and_are_destroyed_again(committed, officer, supervisor):

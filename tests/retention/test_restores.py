@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 from django.conf import settings
+from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.urls import reverse
@@ -30,7 +31,9 @@ from access_control.vault.errors import AnotherConsole
 from access_control.vault.ring import keys_for
 from config.cluster import binary
 from consent.jobs import send_queued_notices
-from members.models import Member
+from consent.services.notices import send_notices
+from members.models import Member, Notice
+from members.services.cases import add_note
 from retention import points
 from retention.events import Event
 from retention.journal import path_of
@@ -38,6 +41,7 @@ from retention.models import LegalHold
 from retention.points import Point
 from retention.services import items
 from retention.services.holds import lift_legal_hold, place_legal_hold
+from retention.services.memberships import end_membership
 from retention.services.planning import make_plan
 from tests import factories
 from tests.databases import become, clone, clones_are_meant, credentials, drop, point_at
@@ -96,12 +100,12 @@ def unnoticed(as_role, earlier):
         )
 
 
-def command(name, *arguments, role="app", account=None, **options):
+def command(name, *arguments, role="app", account=None, password=PASSWORD, **options):
     """(exit status, what it printed or refused with)."""
     out, typed = io.StringIO(), sys.stdin
     if account is not None:
         options["username"] = account.username
-        sys.stdin = io.StringIO(f"{PASSWORD}\n")
+        sys.stdin = io.StringIO(f"{password}\n")
     try:
         with as_(role):
             call_command(name, *arguments, stdout=out, stderr=out, **options)
@@ -114,11 +118,11 @@ def command(name, *arguments, role="app", account=None, **options):
     return 0, out.getvalue()
 
 
-def accept(*accounts):
+def accept(*accounts, password=PASSWORD):
     """What ``accept_restore`` says to each account, as JSON."""
     said = []
     for account in accounts:
-        status, text = command("accept_restore", account=account, json=True)
+        status, text = command("accept_restore", account=account, password=password, json=True)
         assert status == 0, text
         said.append(json.loads(text))
     return said
@@ -359,6 +363,24 @@ def test_number_1_a_hold_over_keys_that_are_not_frozen_shows(committed, officer,
     assert control.measure(timezone.now()).rows == [str(hanako.pk)]
 
 
+def test_number_1_what_is_noted_on_a_new_case_of_a_held_member_is_held(committed, agent, officer, hanako):
+    """Also before the caller is identified, under a key of the case itself; lifting the hold thaws it."""
+    from retention.controls import CONTROLS
+
+    [control] = [one for one in CONTROLS if one.code == "hold_not_frozen"]
+    hold = place_legal_hold(hanako, ground="misuse", actor=officer)
+    case = factories.case(hanako, agent)
+    add_note(case, text="折り返しは午後", actor=agent)
+    assert [key.frozen for key in store.left([case.pk])] == [True]
+    assert control.measure(timezone.now()).figure == 0
+    store.freeze([case.pk], list(Category), hold=False)
+    assert control.measure(timezone.now()).rows == [str(hanako.pk)]
+    lift_legal_hold(hold, actor=officer)
+    assert [key.frozen for key in store.left([case.pk])] == [False]
+    add_note(factories.case(hanako, agent), text="折り返しは午後", actor=agent)
+    assert control.measure(timezone.now()).figure == 0
+
+
 def test_number_1_a_plan_the_console_never_carried_out_is_a_sign(committed, as_role, hanako):
     """Also without any mark: the vault counts what it destroyed by the hash of the plan."""
     with as_("purger"):
@@ -418,9 +440,9 @@ def test_number_1_a_restored_vault_is_named_apart_and_nothing_opens_before_it_de
             assert command("plan_purge")[0] == 0
 
 
-def test_number_1_one_person_alone_accepts_nothing(committed, officer, supervisor, agent, administrator):
+def test_number_1_one_person_alone_accepts_nothing(committed, officer, supervisor, agent, auditor):
     with backup() as restored, restored():
-        for account in (agent, administrator):
+        for account in (agent, auditor):
             status, said = command("accept_restore", account=account)
             assert status == 1
             assert "may not do that" in said
@@ -453,6 +475,29 @@ def test_number_1_both_persons_agree_to_one_list_of_losses(committed, officer, s
             assert not AcceptedRestore.objects.exists()
             path.with_suffix(".away").rename(path)
             assert accept(supervisor)[0]["accepted"] is True
+
+
+@pytest.mark.parametrize("meanwhile", ["sent", "nothing"])
+def test_number_1_no_notice_is_sent_twice_by_a_restored_console(
+    committed, agent, officer, supervisor, settings, meanwhile
+):
+    """What waited is a loss that both persons see, unless nothing has happened since: then it still waits."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    end_membership(factories.identify(factories.case(factories.member(), agent, kind="ending")), actor=agent)
+    waiting = Notice.objects.count()
+    assert waiting > 0
+    restore.refuse_restored()
+    with backup() as restored:
+        if meanwhile == "sent":
+            assert send_notices().sent == waiting
+        with restored():
+            first, second = accept(officer, supervisor)
+            closed = waiting if meanwhile == "sent" else 0
+            assert (first["lost"]["notices"], second["lost"]["notices"]) == (closed, closed)
+            assert Notice.objects.filter(state="failed", failure="restored").count() == closed
+            assert LedgerEvent.objects.filter(event="notice:failed").count() == closed
+            assert command("send_notices")[0] == 0
+            assert len(mail.outbox) == waiting
 
 
 def test_number_1_a_vault_that_turns_to_another_console_stops_a_run_with_a_sentence(committed, as_role, monkeypatch):

@@ -6,8 +6,10 @@ import uuid
 
 import psycopg
 import pytest
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from access_control.ids import new_id
 from access_control.vault import store
 from access_control.vault.categories import Category
 from access_control.vault.errors import Destroyed
@@ -15,11 +17,12 @@ from access_control.vault.ring import keys_for
 from access_control.vault.seal import KeyRef
 from members.models import ContactPoint, Member
 from retention.journal import Journal, path_of
-from retention.models import CertificateLine
+from retention.models import CertificateLine, PlanExclusion, PlanLine
 from retention.services import purging
 from retention.services.planning import approve_plan, make_plan
 from tests import factories
 from tests.retention.conftest import approved, as_, ended, run, verify
+from tests.retention.test_restores import command
 
 
 @pytest.fixture
@@ -110,6 +113,37 @@ def test_a_plan_changed_after_its_approval_is_noticed(destroyed, as_role):
         cursor.execute("ALTER TABLE retention_planline DISABLE TRIGGER append_only")
         cursor.execute("UPDATE retention_planline SET due_on = due_on - 1 WHERE plan_id = %s", [plan.pk])
     assert codes(verify(plan)) == {"plan_changed"}
+
+
+def test_nothing_is_added_to_a_plan_that_is_made(committed):
+    """Neither by the app, which may add rows; nor does a run carry out what was added past the trigger."""
+    member = ended(factories.member())
+    plan = approved()
+    for model in (PlanLine, PlanExclusion):
+        added = {"plan_id": plan.pk, "subject": new_id(), "reason": "legal_hold", "line_count": 1}
+        if model is PlanLine:
+            added = PlanLine.objects.filter(plan=plan).values().first() | {"id": new_id(), "subject": new_id()}
+        with pytest.raises(DatabaseError, match="nothing is added to a plan that is made"), transaction.atomic():
+            model.objects.create(**added)
+    assert run(plan).destroyed == 5
+    assert store.left([member.pk]) == []
+
+
+def test_a_plan_changed_after_its_approval_is_not_carried_out(committed, as_role):
+    member, other = ended(factories.member()), ended(factories.member())
+    plan = approved()
+    with as_role("owner") as cursor:
+        cursor.execute("ALTER TABLE retention_planline DISABLE TRIGGER append_only")
+        cursor.execute("UPDATE retention_planline SET due_on = due_on - 1 WHERE subject = %s", [member.pk])
+    status, said = command("run_purge", plan.reference, role="purger")
+    assert status == 1
+    assert f"Plan {plan.reference} lists something else than what was approved." in said
+    # The timer passes it over, and says so every day.
+    second = approved()
+    status, said = command("run_purge", role="purger")
+    assert (status, f"Passed over: plan {plan.reference}, which lists something else" in said) == (1, True)
+    assert verify(second).findings == []
+    assert store.left([member.pk, other.pk]) == []
 
 
 def test_a_certificate_line_added_or_taken_away_is_noticed(destroyed, as_role):

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from access_control.access_services import FirstPerson, NotFirst, set_up_first_accounts
+from access_control.management import host
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from access_control.models import Entity
 from access_control.roles import Role
@@ -22,6 +23,7 @@ ASKED = ("NUMBER", "NAME", "ENTITY", "USERNAME")
 class Command(ConsoleCommand):
     """Prints, once, a link for each of the two, with which they set their passwords."""
 
+    while_restored = True
     help = "Enters the first administrator and privacy officer, where no two people can ask for access and agree to it."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,7 +46,8 @@ class Command(ConsoleCommand):
             for (number, name, code, username), role in ((administrator, Role.ADMINISTRATOR), (officer, Role.OFFICER))
         ]
         try:
-            given = set_up_first_accounts(people, joined_on=timezone.localdate())
+            with host.telling():
+                given = set_up_first_accounts(people, joined_on=timezone.localdate())
         except NotFirst:
             raise CommandError(
                 "There are people already who can give access: an administrator asks in the console, and another person"
@@ -52,11 +55,16 @@ class Command(ConsoleCommand):
                 returncode=REFUSED,
             ) from None
         except ValidationError as refusal:
-            raise bad_usage(" ".join(refusal.messages)) from None
+            raise bad_usage(
+                f"{' '.join(refusal.messages)} Nobody was entered. Persons entered before are named exactly as then;"
+                " others need a number and a username of their own."
+            ) from None
         links = {
             account.username: urljoin(url, reverse("first_password", args=[one.token]))
             for one in given
-            if (account := one.account) is not None
+            if (account := one.account) is not None and one.token
         }
-        text = "\n".join(f"{username}: {link}" for username, link in links.items())
-        self.answer({"links": links}, f"{text}\nEach works once, within 24 hours.", as_json=options["json"])
+        lines = [f"{username}: {link}" for username, link in links.items()]
+        lines.append("Each works once, within 24 hours.")
+        lines += [f"{one.account} has a password already, and needs no link." for one in given if not one.token]
+        self.answer({"links": links}, "\n".join(lines), as_json=options["json"])

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from access_control import services
+from access_control.management import host
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from access_control.models import Person
 
@@ -13,6 +14,7 @@ from access_control.models import Person
 class Command(ConsoleCommand):
     """The person has left today. The ledger says which user of which host ended the access."""
 
+    while_restored = True
     help = "End all access of a person who has left, also of the last who could agree to access."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,7 +28,8 @@ class Command(ConsoleCommand):
         if person is None:
             raise bad_usage(f"No person has the employee number {number}.")
         try:
-            services.leave(person, on=timezone.localdate(), actor=None)
+            with host.telling():
+                services.leave(person, on=timezone.localdate(), actor=None)
         except services.AlreadyLeft:
             raise CommandError(f"{number} has left already.", returncode=REFUSED) from None
         self.answer(

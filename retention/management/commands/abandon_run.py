@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils import translation
 
 from access_control.codes import Reason
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
@@ -42,8 +41,7 @@ class Command(ConsoleCommand):
         except SamePerson:
             said = f"You asked for it. Somebody else gives the run of plan {name} up, with: abandon_run {name}."
         except StillUnderWay as error:
-            with translation.override("en"):
-                said = str(error)
+            said = str(error)
         except NotApprovable:
             said = f"What was asked for plan {name} was answered at this moment. Look at the plan's page."
         else:

@@ -3,11 +3,13 @@
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import translation
 
 from access_control.management.console import REFUSED, ConsoleCommand
+from access_control.services import NotApprovable, SamePerson
 from retention.journal import JournalError
-from retention.services.restores import Acceptance, KeysAreBack, NothingRestored, SamePersonAgain, accept_restore
+from retention.models import Plan
+from retention.services.destroying_again import JournalsAlone, Revived
+from retention.services.restores import Acceptance, KeysAreBack, NothingRestored, accept_restore
 
 
 class Command(ConsoleCommand):
@@ -26,18 +28,31 @@ class Command(ConsoleCommand):
             nothing = {"accepted": False, "signs": [], "lost": {}, "restore_epoch": None}
             self.answer(nothing, "No database was restored. There is nothing to accept.", as_json=json)
             return
-        except SamePersonAgain:
+        except SamePerson:
             said = "You have asked already. Another person must run accept_restore."
+        except NotApprovable:
+            said = "Nothing was accepted: somebody else answered the request at this moment. Run accept_restore again."
         except KeysAreBack as error:
+            said = f"{error.found.back:,} keys that were destroyed live again. {_by_journals(error.found)}"
+            if error.ordered:
+                said += (
+                    "You have ordered that they be destroyed again: on the purger's host run destroy_again, with the"
+                    " same journals at hand; then accept_restore again."
+                )
+            else:
+                said += (
+                    "You have asked that they be destroyed again. Another person looks whether these plans were carried"
+                    " out, and runs accept_restore; only then destroy_again takes these keys."
+                )
+        except JournalsAlone as error:
             said = (
-                f"{error.count:,} keys that were destroyed live again. You have ordered that they be destroyed again:"
-                " on the purger's host run destroy_again, with the same journals at hand; then accept_restore again."
+                f"Nothing was ordered. {_by_journals(error.found)}Nothing else says that a database was restored. Find"
+                " out who put these journals there, and keep elsewhere what no run has written."
             )
         except JournalError as error:
             said = f"Nothing was accepted. {error}"
         else:
-            with translation.override("en"):
-                self._say(done, as_json=json)
+            self._say(done, as_json=json)
             return
         raise CommandError(said, returncode=REFUSED)
 
@@ -61,3 +76,16 @@ class Command(ConsoleCommand):
         else:
             lines.append("Asked. The console opens when another person runs accept_restore and agrees to this list.")
         self.answer(summary, "\n".join(lines), as_json=as_json)
+
+
+def _by_journals(found: Revived) -> str:
+    """Which of the keys only journals call destroyed: by plan, and whether their members are members still."""
+    if not found.journaled:
+        return ""
+    known = dict(Plan.objects.filter(pk__in=list(found.journaled)).values_list("pk", "reference"))
+    plans = ", ".join(
+        f"{keys:,} of plan {known.get(plan, f'{plan} (not on record here)')}"
+        for plan, keys in sorted(found.journaled.items())
+    )
+    active = f" {found.active:,} of the members concerned are members here still." if found.active else ""
+    return f"Only journals call destroyed: {plans}.{active} "

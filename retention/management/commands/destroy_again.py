@@ -27,7 +27,7 @@ class Command(ConsoleCommand):
             said = (
                 "Nothing was destroyed: nobody has ordered that these keys be destroyed again. Whoever may accept a"
                 " restore runs accept_restore --as USERNAME, with the same journals at hand; if destroyed keys live"
-                " again, that orders it."
+                " again, that orders it, or says that another person must."
             )
         except AlreadyRunning:
             said = "A destruction run is under way; two never destroy at once. Stop its timer and try again."

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand
 from retention.leftovers import leftovers, parked_in_words
@@ -28,26 +28,25 @@ class Command(ConsoleCommand):
             raise CommandError(
                 "No retention rules are in force. Publish them: publish_rules.", returncode=REFUSED
             ) from None
-        with translation.override("en"):
-            rows = [
-                {
-                    "reason": row.reason,
-                    "label": str(row.label),
-                    "items": row.items,
-                    "persons": row.persons,
-                    "oldest_due": row.oldest,
-                    "oldest_age_days": row.age(today),
-                    "parked": row.parked,
-                }
-                for row in found
-            ]
-            lines = []
-            for row in found:
-                lines.append(
-                    f"{row.items:>8,} items of {row.persons:,} persons, the oldest kept until {row.kept_until},"
-                    f" due for {row.age(today):,} days: {row.label}"
-                )
-                lines += [f"{count:>12,} because {why}" for why, count in parked_in_words(row)]
+        rows = [
+            {
+                "reason": row.reason,
+                "label": str(row.label),
+                "items": row.items,
+                "persons": row.persons,
+                "oldest_due": row.oldest,
+                "oldest_age_days": row.age(today),
+                "parked": row.parked,
+            }
+            for row in found
+        ]
+        lines = []
+        for row in found:
+            lines.append(
+                f"{row.items:>8,} items of {row.persons:,} persons, the oldest kept until {row.kept_until},"
+                f" due for {row.age(today):,} days: {row.label}"
+            )
+            lines += [f"{count:>12,} because {why}" for why, count in parked_in_words(row)]
         total = sum(row.items for row in found)
         head = f"{total:,} items are past their date." if total else "Nothing is past its date."
         self.answer({"rows": rows, "items": total}, "\n".join([head, *lines]), as_json=json)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import Count
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from retention.management.progress import progress_bar
@@ -50,8 +50,7 @@ class Command(ConsoleCommand):
             "excluded": {reason.value: excluded.get(reason.value, 0) for reason in PlanExclusion.Reason},
             "hash": bytes(plan.payload_hash).hex(),
         }
-        with translation.override("en"):
-            self.answer(summary, self._text(plan, excluded), as_json=json)
+        self.answer(summary, self._text(plan, excluded), as_json=json)
 
     def _text(self, plan: Any, excluded: dict[str, int]) -> str:
         if plan.line_count:

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from access_control.controls import State
 from access_control.management.console import REFUSED, ConsoleCommand
@@ -19,23 +19,22 @@ class Command(ConsoleCommand):
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
         """Print the board."""
         rows = board(now=timezone.now())
-        with translation.override("en"):
-            summary = [
-                {
-                    "sentence": row.sentence,
-                    "control": row.result.control.code,
-                    "figure": row.result.figure,
-                    "state": row.result.state.value,
-                    "label": str(row.result.control.label),
-                    "rows": list(row.result.rows),
-                }
-                for row in rows
-            ]
-            lines = [
-                f"{row.sentence:7} {'' if row.result.figure is None else row.result.figure:>6} "
-                f"{row.result.state.label:22} {row.result.control.label}"
-                for row in rows
-            ]
+        summary = [
+            {
+                "sentence": row.sentence,
+                "control": row.result.control.code,
+                "figure": row.result.figure,
+                "state": row.result.state.value,
+                "label": str(row.result.control.label),
+                "rows": list(row.result.rows),
+            }
+            for row in rows
+        ]
+        lines = [
+            f"{row.sentence:7} {'' if row.result.figure is None else row.result.figure:>6} "
+            f"{row.result.state.label:22} {row.result.control.label}"
+            for row in rows
+        ]
         self.answer({"sentences": summary}, "\n".join(lines), as_json=json)
         if any(row.result.state in {State.NOT_KEPT, State.CANNOT_COMPUTE} for row in rows):
             sys.exit(REFUSED)

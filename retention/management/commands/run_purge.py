@@ -14,7 +14,7 @@ from access_control.vault.errors import CeilingReached
 from retention.journal import JournalError
 from retention.management.progress import find_plan, progress_bar
 from retention.models import Plan, PlanEnd, Run
-from retention.services.planning import FutureDay
+from retention.services.planning import FutureDay, PlanChanged
 from retention.services.purging import AlreadyRunning, NotApprovable, Outcome, Unfinished, outcome_of, run_plan
 from retention.showing import state_of
 from retention.waiting import queue
@@ -30,9 +30,9 @@ class Stopped(CommandError):
 
 
 # What stands in the way of one plan alone: without PLAN, the next one is taken.
-_OF_THE_PLAN = frozenset({"journal", "not_approved", "unfinished", "future"})
+_OF_THE_PLAN = frozenset({"journal", "not_approved", "unfinished", "future", "changed"})
 # What somebody has to mend: the command ends with status 1, though the next plan was run.
-_FAULTS = frozenset({"journal", "unfinished"})
+_FAULTS = frozenset({"journal", "unfinished", "changed"})
 
 
 class Command(ConsoleCommand):
@@ -115,6 +115,13 @@ class Command(ConsoleCommand):
                 f"Plan {name} has no approval that stands: nobody gave it, it expired, or somebody who asked or agreed"
                 " has left or moved. Approve it (approve_purge), or make a new plan."
             )
+        except PlanChanged:
+            why = "changed"
+            said = (
+                f"Plan {name} lists something else than what was approved. Nothing more is destroyed by it. Stop the"
+                " timer, keep both databases as they are, and tell the privacy officer; then withdraw the plan"
+                " (withdraw_plan) or, if its run had begun, give it up (abandon_run)."
+            )
         except FutureDay:
             why = "future"
             said = f"Plan {name} is for a day that has not come."
@@ -168,6 +175,7 @@ _WHY = {
     "journal": "whose journal is lost or broken",
     "not_approved": "whose approval ended at this moment",
     "unfinished": "whose keys are destroyed while rows of it could not be emptied",
+    "changed": "which lists something else than what was approved",
     "future": "which is for a day that has not come",
 }
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 from django.db.models import OuterRef, Q, Subquery
-from django.utils import translation
 
 from access_control.management.console import REFUSED, ConsoleCommand, bad_usage
 from retention.management.progress import find_plan, progress_bar
@@ -48,8 +47,7 @@ class Command(ConsoleCommand):
             faults.append(f"--nights {nights}: give a number from 1 to {MOST_NIGHTS}.")
         if faults:
             raise bad_usage("\n".join(faults))
-        with translation.override("en"):
-            failed = self._again(nights, as_json=json) if every else self._plans(plan, as_json=json)
+        failed = self._again(nights, as_json=json) if every else self._plans(plan, as_json=json)
         if failed:
             sys.exit(REFUSED)
 

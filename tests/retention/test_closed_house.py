@@ -1,0 +1,93 @@
+"""Number 1: two persons can always be had who open a console that a restore or a failover has closed."""
+
+import json
+
+from django.db.models.functions import Now
+from django.test import Client
+from django.utils import timezone
+
+from access_control import restore
+from access_control.access_models import SignInLink
+from access_control.models import Staff
+from access_control.restore import Sign
+from access_control.services import leave
+from access_control.vault import consoles
+from tests import factories
+from tests.access_control.test_access import NEW
+from tests.retention.test_restores import accept, backup, command
+
+FIRST = {"administrator": ["E91", "管理 花", "kr", "admin9"], "officer": ["E92", "保護 守", "sg", "officer9"]}
+
+
+def create_first_accounts(**persons):
+    """(exit status, the links by username, or what was said)."""
+    status, said = command("create_first_accounts", json=True, url="http://testserver", **(FIRST | persons))
+    return status, (json.loads(said)["links"] if status == 0 else said)
+
+
+def test_number_1_the_two_accounts_of_an_installation_open_the_house_again(committed, officer, administrator):
+    with backup() as restored, restored():
+        assert restore.look() == [Sign.CONSOLE_MOVED]
+        assert accept(officer, administrator)[1]["accepted"] is True
+        assert restore.look() == []
+
+
+def test_number_1_whoever_asked_and_has_left_blocks_no_acceptance(committed, officer, supervisor, administrator):
+    """Their request is nobody's any more: the next one asks, and another one agrees."""
+    with backup() as restored, restored():
+        accept(officer)
+        leave(officer.person, on=timezone.localdate(), actor=None)
+        assert [one["accepted"] for one in accept(supervisor, administrator)] == [False, True]
+
+
+def test_number_1_a_closed_house_in_which_nobody_is_left_is_opened_by_its_host(committed, officer, administrator):
+    """Access is ended, two persons are entered, set their passwords by their links, and accept."""
+    with backup() as restored, restored():
+        for account in (officer, administrator):
+            assert command("end_access", account.person.employee_number)[0] == 0
+        status, links = create_first_accounts()
+        assert (status, set(links)) == (0, {"admin9", "officer9"})
+        for link in links.values():
+            assert Client().get(link).status_code == 200
+            assert Client().post(link, {"password": NEW, "again": NEW}).status_code == 302
+        assert Client().get("/").status_code == 503
+        admin9, officer9 = (Staff.objects.get(username=name) for name in ("admin9", "officer9"))
+        assert [one["accepted"] for one in accept(admin9, officer9, password=NEW)] == [False, True]
+        assert restore.look() == []
+
+
+def test_number_1_what_the_host_ends_is_told_to_the_vault_unless_the_console_is_a_restored_one(committed, officer):
+    agent, other = factories.staff("agent"), factories.staff("agent")
+    before = consoles.remembered().sequence or 0
+    assert command("end_access", agent.person.employee_number)[0] == 0
+    told = consoles.remembered().sequence
+    assert told > before
+    with backup() as restored, restored():
+        assert command("end_access", other.person.employee_number)[0] == 0
+        assert consoles.remembered().sequence == told
+
+
+def test_first_links_that_lapsed_are_made_anew_for_the_same_persons(committed):
+    status, first = create_first_accounts()
+    assert status == 0
+    assert create_first_accounts()[0] == 1
+    assert Client().post(first["officer9"], {"password": NEW, "again": NEW}).status_code == 302
+    SignInLink.objects.filter(ended_at=None).update(expires_at=Now())
+    status, again = create_first_accounts()
+    # Whoever has a password keeps it.
+    assert (status, set(again)) == (0, {"admin9"})
+    assert Staff.objects.count() == 2
+    assert Client().get(first["admin9"]).status_code == 410
+    assert Client().post(again["admin9"], {"password": NEW, "again": NEW}).status_code == 302
+
+
+def test_another_person_under_a_number_that_is_given_is_refused_in_english(committed):
+    """Also by a console whose language is Japanese; and nobody is entered."""
+    create_first_accounts()
+    SignInLink.objects.filter(ended_at=None).update(expires_at=Now())
+    status, said = create_first_accounts(officer=["E92", "別 人", "sg", "officer9"])
+    assert status == 2
+    assert said.isascii()
+    assert "already exists" in said
+    assert "Nobody was entered" in said
+    assert not SignInLink.objects.filter(ended_at=None, expires_at__gt=Now()).exists()
