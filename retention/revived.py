@@ -110,26 +110,19 @@ def _destroyed_in(path: Path) -> Iterator[DestroyedKey]:
     intended: dict[int, dict[str, Any]] = {}
     plan: uuid.UUID | None = None
     for entry in _entries(path):
-        try:
-            if entry.number == 1:
-                plan = uuid.UUID(entry.says["plan"])
-                if path.stem != str(plan):
-                    raise ValueError
-            elif entry.kind == "intent":
-                intended[entry.says["chunk"]] = entry.says
-            elif entry.kind == "done":
-                intent, spared = intended.pop(entry.says["chunk"], None), set(entry.says["spared"])
-                if intent is None:
-                    continue
-                plan_hash = bytes.fromhex(intent["plan_hash"])
-                keys = [
-                    (uuid.UUID(line), KeyRef(uuid.UUID(key[0]), *map(int, key[1:]))) for line, *key in intent["keys"]
-                ]
-                for line, ref in keys:
-                    if str(line) not in spared:
-                        yield DestroyedKey(line, ref, plan_hash, plan)
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError):
-            raise JournalError(f"{path}, line {entry.number}: no run has written this line. {_NOT_OURS}") from None
+        if entry.number == 1:
+            if entry.kind != "journal" or entry.says["plan"] != path.stem:
+                raise JournalError(f"{path}, line 1: no run has written this line. {_NOT_OURS}")
+            plan = uuid.UUID(entry.says["plan"])
+        elif entry.kind == "intent":
+            intended[entry.says["chunk"]] = entry.says
+        elif entry.kind == "done" and (intent := intended.pop(entry.says["chunk"], None)):
+            plan_hash, spared = bytes.fromhex(intent["plan_hash"]), set(entry.says["spared"])
+            for line, subject, category, generation in intent["keys"]:
+                if line not in spared:
+                    yield DestroyedKey(
+                        uuid.UUID(line), KeyRef(uuid.UUID(subject), category, generation), plan_hash, plan
+                    )
 
 
 def _entries(path: Path) -> Iterator[Entry]:

@@ -5,11 +5,11 @@ from members.models.cases import (
     CaseNote,
     Correction,
     IdentityTry,
-    MemberGrant,
     Notice,
     Suspension,
 )
 from members.models.documents import IdentityDocument
+from members.models.grants import MemberGrant
 from members.models.people import DATA_MODELS, Addressee, ContactPoint, DataAsOf, Member, MemberData, PaymentMeans
 from members.models.transactions import Transaction, fiscal_year
 

@@ -415,8 +415,8 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in_page(chromium, day, address
 
 # Views that are no page of anybody's: other kinds of answers, and what every role is refused.
 OTHER_ANSWERS = {
-    *("logout", "jsi18n", "autocomplete", "view_on_site"),
-    "access_control_staff_unlock",
+    *("logout", "jsi18n", "autocomplete"),
+    *("access_control_staff_unlock", "access_control_staff_unlock_address"),
     *("members_member_open", "members_case_act", "members_transaction_reveal"),
     *("retention_plan_make", "retention_plan_csv"),
     *("retention_certificate_find", "retention_certificate_file", "retention_certificate_key"),

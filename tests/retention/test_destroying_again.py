@@ -249,11 +249,10 @@ def test_keys_of_a_member_who_is_a_member_here_take_two_persons(committed, offic
 @pytest.mark.parametrize(
     "line",
     [
-        {"kind": "journal", "plan": "no id"},
         {"kind": "journal", "plan": str(uuid.UUID(int=1))},
-        {"kind": "intent"},
+        {"kind": "intent", "chunk": 1, "plan_hash": "07" * 32, "keys": []},
     ],
-    ids=["no plan", "another plan", "no beginning"],
+    ids=["another plan", "no beginning"],
 )
 def test_a_file_that_no_run_has_written_is_a_sentence(committed, officer, line):
     """Also when its chain is whole."""
