@@ -300,11 +300,13 @@ def first_password_view(request: HttpRequest, token: str) -> HttpResponse:
     """Set one's own password by a one-time link. Looking changes nothing; only a POST uses the link."""
     if request.method not in {"GET", "HEAD", "POST"}:
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    account = access_services.account_of_link(token)
+    # While a restore is not accepted, only what was made since the vault heard the console last.
+    made_after = getattr(request, "closed_since", None)
+    account = access_services.account_of_link(token, made_after=made_after)
     form = FirstPasswordForm(request.POST if request.method == "POST" else None)
     if account is not None and request.method == "POST" and form.is_valid():
         try:
-            access_services.use_link(token, password=form.cleaned_data["password"])
+            access_services.use_link(token, password=form.cleaned_data["password"], made_after=made_after)
         except LinkEnded:
             account = None
         except ValidationError as refusal:

@@ -308,10 +308,14 @@ def make_link(account: Staff, *, act: Act) -> str:
     return token
 
 
-def account_of_link(token: str) -> Staff | None:
-    """The account whose password the token may set now, or None. Changes nothing."""
+def account_of_link(token: str, *, made_after: datetime.datetime | None = None) -> Staff | None:
+    """The account whose password the token may set now, or None. Changes nothing.
+
+    ``made_after``: an older link sets none, for a backup has brought it back.
+    """
+    links = SignInLink.objects.all() if made_after is None else SignInLink.objects.filter(made_at__gt=made_after)
     link = (
-        SignInLink.objects.select_related("account__person__entity")
+        links.select_related("account__person__entity")
         .filter(
             token_hash=_hash_of(token),
             ended_at=None,
@@ -325,12 +329,12 @@ def account_of_link(token: str) -> Staff | None:
     return link.account if link else None
 
 
-def use_link(token: str, *, password: str) -> Staff:
+def use_link(token: str, *, password: str, made_after: datetime.datetime | None = None) -> Staff:
     """The account has the password that its owner chose, and the link has ended.
 
     Raises LinkEnded, and ValidationError when the password is too weak (the link stays).
     """
-    account = account_of_link(token)
+    account = account_of_link(token, made_after=made_after)
     if account is None:
         raise LinkEnded
     validate_password(password, account)

@@ -163,8 +163,8 @@ class BodyLimitMiddleware:
 class RestoreMiddleware:
     """While a restore of a database is not accepted, everybody gets a page that says so (503), and nothing else.
 
-    Only signing in and out, the choice of a language and static files answer, and the page of a one-time link: whoever
-    is to accept the restore may need it. What cannot be asked counts as closed.
+    Only signing in and out, the choice of a language and static files answer, and the page of a one-time link that was
+    made since: whoever is to accept the restore may need it. What cannot be asked counts as closed.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -179,8 +179,10 @@ class RestoreMiddleware:
         except (DatabaseError, VaultError) as error:
             log.exception("the restore guard cannot ask: %s", type(error).__name__)
             return render(request, "503.html", status=503)
-        if signs and not request.path.startswith(_links()):
-            return closed(request, signs)
+        if signs:
+            if not request.path.startswith(_links()):
+                return closed(request, signs)
+            request.closed_since = consoles.remembered().told_at  # type: ignore[attr-defined]
         response = self.get_response(request)
         if not signs and request.method not in {"GET", "HEAD", "OPTIONS"}:
             _tell_what_changed()

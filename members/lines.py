@@ -78,13 +78,16 @@ class Rejects:
         """``follow``: the path may be a link, because somebody named it. Raises OSError."""
         self.path = path
         self._count = 0
-        # Whoever brings the file may write beside it: a link there would lead this list over any other file.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | (0 if follow else os.O_NOFOLLOW), 0o600)
-        if not follow and os.fstat(handle).st_nlink > 1:
+        # Whoever brings the file may write beside it: a link there would lead this list over any other file, and a pipe
+        # would keep the import waiting.
+        beside = 0 if follow else os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | beside, 0o600)
+        found = os.fstat(handle)
+        if not follow and (found.st_nlink > 1 or not stat.S_ISREG(found.st_mode)):
             os.close(handle)
-            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
         # Also when it was there already with another mode; a device keeps its own, which is everybody's.
-        if stat.S_ISREG(os.fstat(handle).st_mode):
+        if stat.S_ISREG(found.st_mode):
             os.ftruncate(handle, 0)
             os.fchmod(handle, 0o600)
         self._file = os.fdopen(handle, "w", encoding="utf-8")

@@ -26,6 +26,7 @@ _PRINTABLE = re.compile(r"[!-~]+")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _AGREED = frozenset({250, 251})
+_GO_ON = 354
 # Of these the server speaks to us, not about the message: who we are, and whether we may send at all.
 _OUR_OWN_FAULT = frozenset({530, 534, 535, 538})
 
@@ -106,8 +107,6 @@ def send(letter: Letter) -> None:
             _hand_over(connection, address, message)
         else:
             EmailMessage(letter.subject, letter.body, to=[address], headers=_headers(letter)).send()
-    except smtplib.SMTPDataError as error:
-        raise _refused(error.smtp_code) from None
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise Undelivered(type(error).__name__, final=False) from None
 
@@ -146,11 +145,13 @@ def _hand_over(connection: EmailBackend, address: str, message: bytes) -> None:
         server.ehlo_or_helo_if_needed()
         _require(server.mail(settings.DEFAULT_FROM_EMAIL)[0])
         _require(server.rcpt(address)[0])
+        ready = server.docmd("DATA")[0]
+        if ready != _GO_ON:
+            raise _refused(ready)
         try:
-            code, _text = server.data(message)
-        except smtplib.SMTPDataError:
-            # It did not want to hear the message.
-            raise
+            # A line that begins with a dot gets another one; a dot alone ends the message (RFC 5321, 4.5.2).
+            server.send(re.sub(rb"(?m)^\.", b"..", message).rstrip(b"\r\n") + b"\r\n.\r\n")
+            code, _text = server.getreply()
         except (smtplib.SMTPException, OSError):
             raise Undelivered(NO_ANSWER, final=True) from None
         if code not in _AGREED and not 400 <= code < 600:

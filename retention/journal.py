@@ -209,22 +209,28 @@ def journals_at_hand() -> list[Path]:
 
 
 def plans_of(paths: Sequence[Path]) -> list[uuid.UUID]:
-    """The plans whose journals these are, by the names of the files; a file that no run has made is of none."""
+    """The plans whose journals these are, by the names of the files; one that is empty, or no run's, is of none."""
     found = []
     for path in paths:
-        with suppress(ValueError):
-            found.append(uuid.UUID(path.stem))
+        with suppress(ValueError), _said(path):
+            plan = uuid.UUID(path.stem)
+            if path.name == f"{plan}.jsonl" and path.stat().st_size:
+                found.append(plan)
     return found
 
 
-def newest_marks() -> list[LedgerMark]:
+def newest_marks() -> dict[Path, LedgerMark]:
     """The ledger event that each journal at hand names last; a journal of an earlier format names none.
 
-    A journal that was read before is read again only when it has changed. A line that is torn or changed says nothing.
+    A journal that was read before is read again only when it has changed. A line that is torn or changed says nothing,
+    nor does a directory that cannot be read.
     """
-    found = []
-    directory = Path(settings.CONSOLE_JOURNAL)
-    for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else ():
+    found = {}
+    try:
+        paths = journals_at_hand()
+    except JournalError:
+        return {}
+    for path in paths:
         try:
             status = path.stat()
             stamp = (status.st_size, status.st_mtime_ns)
@@ -234,7 +240,7 @@ def newest_marks() -> list[LedgerMark]:
             # What cannot be read is no sign of anything; a run that needs it says so.
             continue
         if (mark := _marks[path][1]) is not None:
-            found.append(mark)
+            found[path] = mark
     return found
 
 

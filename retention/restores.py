@@ -55,7 +55,7 @@ def witness(console: Console) -> list[Sign]:
 
 
 def _journals_are_ahead(console: Console) -> bool:
-    marks = newest_marks()
+    marks = newest_marks().values()
     own_epoch = console.identity.restore_epoch
     if any(mark.restore_epoch > own_epoch for mark in marks):
         return True

@@ -229,6 +229,11 @@ def _plan_list(
             fresh.remove(position)
             left = [at for at in left if rows[at] is not row]
             _set(plan, row, _differing(model, row, new[position], country), winner)
+        for at in [at for at in left if _is_told_elsewhere(model, rows[at], new, winner, country)]:
+            left.remove(at)
+            plan.kept += [
+                Fault(item.code, CONSOLE_NEWER, KEPT[CONSOLE_NEWER]) for item in given(model, rows[at].before).values()
+            ]
     if not whole:
         if model is ContactPoint:
             _add_contacts(plan, [rows[at] for at in left], [new[position] for position in fresh], winner)
@@ -238,7 +243,8 @@ def _plan_list(
     ):
         gone = [rows[at] for at in left if getattr(rows[at].before, "kind", "") == kind]
         come = [new[at] for at in fresh if getattr(new[at], "kind", "") == kind]
-        _plan_kind(plan, model, gone, come, winner, country)
+        named = any(getattr(entry, "kind", "") == kind for entry in new)
+        _plan_kind(plan, model, gone, come, winner, country, named=named)
 
 
 def _add_contacts(plan: PersonPlan, missing: Sequence[RowPlan], come: Sequence[Any], winner: Winner) -> None:
@@ -277,6 +283,15 @@ def _repeated(
     return found
 
 
+def _is_told_elsewhere(model: type[Any], row: RowPlan, new: Sequence[Any], winner: Winner, country: str) -> bool:
+    """Whether the file has the row as it was before the console gave another row what stood in this one."""
+    return any(
+        known is not row.before and _same_entry(model, known, entry, country)
+        for entry in new
+        for known in [_as_the_file_knows(model, row, entry, winner)]
+    )
+
+
 def _differing(model: type[Any], row: RowPlan, entry: Any, country: str) -> dict[str, tuple[Item, str]]:
     """Column → item and text of what ``entry`` says otherwise than the row."""
     return {
@@ -287,12 +302,19 @@ def _differing(model: type[Any], row: RowPlan, entry: Any, country: str) -> dict
 
 
 def _plan_kind(
-    plan: PersonPlan, model: type[Any], gone: list[RowPlan], come: list[Any], winner: Winner, country: str
+    plan: PersonPlan,
+    model: type[Any],
+    gone: list[RowPlan],
+    come: list[Any],
+    winner: Winner,
+    country: str,
+    *,
+    named: bool,
 ) -> None:
-    """Rows of one kind that the file no longer has, and entries that it has instead."""
+    """Rows of one kind that the file no longer has, and entries that it has instead; ``named``: it has some at all."""
     protected = {id(row): code for row in gone if (code := _protects(model, row, winner))}
     # One of the entries may be the row as the file knows it; nobody can tell which, or whether any.
-    unsure = {id(row) for row in gone if come and _is_unsure(model, row, winner)}
+    unsure = {id(row) for row in gone if named and _is_unsure(model, row, winner)}
     protected |= dict.fromkeys(unsure - protected.keys(), CONSOLE_NEWER)
     if protected and len(come) > 1 and model is ContactPoint:
         # Which of them the member has now cannot be told from which of them is the stale one.

@@ -212,16 +212,12 @@ def _compare(told: dict[uuid.UUID, NewMember], *, act: Act, from_file: bool, mac
             elif fields:
                 changed.append((person, told[subject]))
         taken = take_changes(changed, ring, mac=mac)
-    current = [person for subject, person in people.items() if subject not in results]
+        current = [person for subject, person in people.items() if subject not in results]
+        if from_file:
+            differed = {subject: change.differed for subject, change in taken.items()}
+            note_heard([(one, told[one.member.pk], differed.get(one.member.pk, ())) for one in current], ring)
     used = _uses(current, told) if from_file else {}
     move_on([(person.member.pk, told[person.member.pk].exported_at) for person in current])
-    if from_file:
-        note_heard(
-            [
-                (person, told[person.member.pk], taken.get(person.member.pk, NOTHING_TAKEN).differed)
-                for person in current
-            ]
-        )
     for subject in people.keys() - results.keys():
         change = taken.get(subject, NOTHING_TAKEN)
         outcome = KEPT if change.kept else CHANGED if change.changed else USED if subject in used else UNCHANGED

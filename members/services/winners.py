@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import datetime
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -176,14 +176,15 @@ def _from_history(
         return [(pk, bytes(head), bytes(blob)) for pk, head, blob in cursor.fetchall()]
 
 
-def note_heard(taken: Sequence[tuple[OnFile, NewMember, Collection[str]]]) -> None:
+def note_heard(taken: Sequence[tuple[OnFile, NewMember, Collection[str]]], ring: KeyRing) -> None:
     """The console's corrections of which the rows of a file have heard are marked so, with the time of the file.
 
     ``taken``: a member as on file before, the row of the file, and the codes of the items that differed. A row has
-    heard of a correction when it was written later, says something of the item, and nothing of it differed.
+    heard of a correction when it was written later, says something of the item, and nothing of it differed; unless a
+    second correction has set the first one back, for then it may have heard of neither. Asked while ``ring`` is open.
     """
     told = {
-        person.member.pk: (new, new.exported_at, differed)
+        person.member.pk: (person, new, new.exported_at, differed)
         for person, new, differed in taken
         if new.exported_at is not None and person.member.state == Member.State.ACTIVE
     }
@@ -191,12 +192,29 @@ def note_heard(taken: Sequence[tuple[OnFile, NewMember, Collection[str]]]) -> No
         member__in=told, state=Correction.State.APPLIED, channel=Correction.Channel.CASE, heard_at=None
     )
     heard: dict[datetime.datetime, list[uuid.UUID]] = defaultdict(list)
-    for correction in unheard.only("member", "item", "decided_at"):
-        new, written_at, differed = told[correction.member_id]
+    pending = list(unheard.only("member", "item", "row", "field", "decided_at"))
+    times = Counter((correction.item, correction.row) for correction in pending)
+    repeatedly = {one.member_id for one in pending if times[one.item, one.row] > 1}
+    winners = Winners([told[member][0] for member in sorted(repeatedly)], ring) if repeatedly else None
+    for correction in pending:
+        person, new, written_at, differed = told[correction.member_id]
         late = correction.decided_at is not None and correction.decided_at < written_at
-        if late and correction.item not in differed and new.says(ITEMS[correction.item]):
+        if not late or correction.item in differed or not new.says(ITEMS[correction.item]):
+            continue
+        if winners is None or times[correction.item, correction.row] == 1 or not _set_back(correction, person, winners):
             heard[written_at].append(correction.pk)
     if heard:
         with acting(None, reason=Reason.IMPORTED):
             for written_at, corrections in heard.items():
                 Correction.objects.filter(pk__in=corrections).update(heard_at=written_at)
+
+
+def _set_back(correction: Correction, person: OnFile, winners: Winners) -> bool:
+    """Whether the row holds again, as far as can be told, what an earlier correction of the console had superseded."""
+    item, winner = ITEMS[correction.item], winners.of(person, None)
+    rows = [(person.member, person.clear), *person.contacts, *person.addressees, *person.payment_means]
+    return any(
+        winner.unsure(item, row.pk) or winner.repeats(item, row.pk, getattr(clear, correction.field))
+        for row, clear in rows
+        if row.pk == correction.row
+    )

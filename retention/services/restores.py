@@ -19,12 +19,14 @@ from access_control.services import agree_as_two, use_approval
 from access_control.vault import consoles
 from access_control.vault.consoles import DatabaseIdentity, Remembered
 from consent.services.notices import close_unsent, unsent
-from retention.journal import newest_marks
+from retention.journal import JournalError, newest_marks
 from retention.restores import Loss, losses
 from retention.revived import require_every_journal
 from retention.services.destroying_again import Revived, order, revived
 
 APPROVAL_KIND = "restore"
+# How many accepted restores a backup may have forgotten.
+MOST_RESTORES_FORGOTTEN = 1_000
 ACCEPT_LOCK = 0x72657374
 
 
@@ -94,7 +96,7 @@ def _may_have_sent(signs: list[Sign], lost: dict[Loss, int]) -> bool:
 
     Sending opens an address, which the vault remembers.
     """
-    only_moved = set(signs) == {Sign.CONSOLE_MOVED} and not any(lost.values())
+    only_moved = set(signs) == {Sign.CONSOLE_MOVED} and not (lost[Loss.FETCHES] or lost[Loss.LEDGER_EVENTS])
     return not (only_moved or set(signs) <= OF_THE_VAULT)
 
 
@@ -109,6 +111,19 @@ def _payload(vault: Remembered, console: Console, *, signs: list[Sign], lost: di
     return hashlib.sha256(json.dumps([both, steady, counted], default=str).encode()).digest()
 
 
+def _next_epoch(own: int) -> int:
+    """Above every epoch that databases and journals name. Raises JournalError when a journal names none of ours."""
+    marks = newest_marks()
+    for path, mark in marks.items():
+        # Else one made-up line would use up all epochs, and nothing could be accepted ever again.
+        if mark.restore_epoch > own + MOST_RESTORES_FORGOTTEN:
+            raise JournalError(
+                f"{path} names restore {mark.restore_epoch}, and this console is at {own}: no run of it has written"
+                " that. Move the file away, keep it for whoever looks into it, and run it again."
+            )
+    return 1 + max([own, *(mark.restore_epoch for mark in marks.values())])
+
+
 def _open_again(
     approval: Approval,
     vault: Remembered,
@@ -120,7 +135,7 @@ def _open_again(
 ) -> AcceptedRestore:
     now = timezone.now()
     noted = [vault.console.restore_epoch] if vault.console else []
-    epoch = 1 + max(console.identity.restore_epoch, *noted, *(mark.restore_epoch for mark in newest_marks()))
+    epoch = _next_epoch(max(console.identity.restore_epoch, *noted))
     accepted = AcceptedRestore.objects.create(
         approval=approval,
         accepted_at=now,

@@ -559,6 +559,68 @@ def test_26_a_file_has_heard_of_a_correction_once_it_holds_the_value(bring, late
     assert (correction.heard_at is not None) == heard
 
 
+@pytest.mark.parametrize("with_key", [True, False])
+def test_26_a_file_that_knows_neither_correction_has_not_heard_of_the_one_that_set_back_the_other(
+    bring, later, agent, destroyed, with_key
+):
+    """The value on file is what the marketplace has always said; if it works off the first one, nothing comes back."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    mistaken = corrected(member, "member.occupation", member.pk, "教員", agent)
+    right = corrected(member, "member.occupation", member.pk, "会社員", agent)
+    if not with_key:
+        destroyed(mistaken)
+    assert counted(later(row)[0]) == {"unchanged": 1}
+    for correction in (mistaken, right):
+        correction.refresh_from_db()
+        assert correction.heard_at is None
+    assert counted(later(row, occupation="教員")[0]) == {"kept": 1, "warned": 1}
+    assert clear(member).occupation == "会社員"
+
+
+def test_26_a_file_has_heard_of_two_corrections_once_it_holds_the_second_value(bring, later, agent):
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    both = [corrected(member, "member.occupation", member.pk, text, agent) for text in ("教員", "医師")]
+    assert counted(later(row, occupation="医師")[0]) == {"unchanged": 1}
+    for correction in both:
+        correction.refresh_from_db()
+        assert correction.heard_at is not None
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+@pytest.mark.parametrize("moved", [("third", "first"), ("second", "third")], ids=["down", "up"])
+def test_26_a_row_that_got_what_another_had_takes_nothing_with_it(bring, later, agent, destroyed, moved, with_key):
+    """The second address becomes the first, or the first the second: the file knows neither, and the new one stays."""
+    row = factories.RowFactory(**contacts(("email", "first@example.jp"), SECOND, PHONE))
+    bring(row)
+    member = Member.objects.get()
+    mails = _mails_by_value(member)
+    done = [
+        corrected(member, "contact.email", mails[f"{was}@example.jp"].pk, f"{becomes}@example.jp", agent)
+        for was, becomes in zip(("first", "second"), moved, strict=True)
+    ]
+    if not with_key:
+        for correction in done:
+            destroyed(correction)
+    result, rejects, warnings = later(row)
+    assert (counted(result), rejects) == ({"kept": 1, "warned": 1}, [])
+    assert {one["code"] for one in warnings} == {"console_newer"}
+    assert {contact.value for contact in clear(member).contacts if contact.kind == "email"} == {
+        f"{one}@example.jp" for one in moved
+    }
+
+
+def _mails_by_value(member):
+    with acting(None, reason="asked") as act:
+        event = act.record(Event.COMPARED)
+    rows = ContactPoint.objects.filter(member=member, kind="email")
+    with keys_for([member.pk], [Category.CONTACT], event=event) as ring:
+        return {ring.open_sealed(row, "value"): row for row in rows}
+
+
 def test_26_a_file_from_before_a_correction_has_not_heard_of_it(bring, agent):
     """Nor one that does not say when it was written, though it holds the value by chance."""
     row = factories.RowFactory()
@@ -804,7 +866,7 @@ def test_a_list_that_goes_to_a_pipe_or_a_device_leaves_its_mode_alone(tmp_path):
     os.mkfifo(pipe)
     pipe.chmod(0o644)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    rejects = Rejects(pipe)
+    rejects = Rejects(pipe, follow=True)
     rejects.add(1, [Fault("name", "missing", "This field is missing.")])
     rejects.close()
     os.close(reading)

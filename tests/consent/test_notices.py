@@ -77,6 +77,16 @@ class Server(SMTP):
         self.event_handler.envelopes.append(arg)
         await super().smtp_RCPT(arg)
 
+    async def smtp_DATA(self, arg):
+        """Before any of the message was sent."""
+        ready = self.event_handler.says.get("READY")
+        if ready == "silence":
+            self.transport.abort()
+        elif ready:
+            await self.push(f"{ready} not this one")
+        else:
+            await super().smtp_DATA(arg)
+
 
 @pytest.fixture
 def inbox(settings):
@@ -227,6 +237,21 @@ def test_what_a_server_took_without_an_answer_is_not_sent_again(client, correcte
     client.cookies["django_language"] = "en"
     page = client.get(reverse("admin:members_case_change", args=[corrected.case_id])).content.decode()
     assert "Nobody knows whether it arrived" in page
+
+
+@pytest.mark.parametrize(
+    ("ready", "sent"),
+    [
+        ("silence", Sent(sent=0, refused=0, failed=0, waiting=2)),
+        ("451", Sent(sent=0, refused=0, failed=0, waiting=2)),
+        ("554", Sent(sent=0, refused=0, failed=2, waiting=0)),
+    ],
+)
+def test_what_breaks_off_before_the_message_was_sent_has_not_arrived(corrected, inbox, ready, sent):
+    inbox.says = {"READY": ready}
+    assert send_notices() == sent
+    assert inbox.messages == []
+    assert Notice.objects.filter(failure="no_answer").count() == 0
 
 
 def test_what_a_server_says_to_a_goodbye_sends_nothing_twice(corrected, inbox):

@@ -196,6 +196,13 @@ def test_a_list_that_nobody_named_follows_no_link(run, tmp_path, link, option):
     assert not Member.objects.exists()
 
 
+def test_a_list_that_nobody_named_waits_at_no_pipe(run, tmp_path):
+    """Nobody reads there: the import would stand still for ever."""
+    os.mkfifo(tmp_path / "members.jsonl.rejects.jsonl")
+    _summary, status, sentence = run(lines(factories.RowFactory()))
+    assert (status, "The rejects file" in sentence) == (2, True)
+
+
 def test_a_list_that_somebody_named_may_be_a_link(run, tmp_path):
     named = tmp_path / "named"
     (tmp_path / "link").symlink_to(named)

@@ -67,7 +67,7 @@ def test_a_malformed_line_with_its_hash_is_a_journal_error_and_no_mark(settings,
     for name, body in MALFORMED.items():
         path = path_of(uuid.uuid4())
         write_line(path, body)
-        assert newest_marks() == [], name
+        assert newest_marks() == {}, name
         with pytest.raises(JournalError, match="line 1"):
             list(entries(path))
         path.unlink()

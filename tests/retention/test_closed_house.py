@@ -1,19 +1,29 @@
 """Number 1: two persons can always be had who open a console that a restore or a failover has closed."""
 
+import errno
+import hashlib
 import json
+import uuid
+from pathlib import Path
 
+import pytest
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
 from access_control import restore
 from access_control.access_models import SignInLink
+from access_control.access_services import agree, ask_link
 from access_control.models import Staff
 from access_control.restore import Sign
 from access_control.services import leave
 from access_control.vault import consoles
+from retention.journal import JournalError, journals_at_hand, newest_marks, path_of, plans_of
+from retention.restores import Loss
+from retention.services.restores import _may_have_sent
 from tests import factories
 from tests.access_control.test_access import NEW
+from tests.retention.test_broken_journals import write_line
 from tests.retention.test_restores import accept, backup, command
 
 FIRST = {"administrator": ["E91", "管理 花", "kr", "admin9"], "officer": ["E92", "保護 守", "sg", "officer9"]}
@@ -54,6 +64,61 @@ def test_number_1_a_closed_house_in_which_nobody_is_left_is_opened_by_its_host(c
         admin9, officer9 = (Staff.objects.get(username=name) for name in ("admin9", "officer9"))
         assert [one["accepted"] for one in accept(admin9, officer9, password=NEW)] == [False, True]
         assert restore.look() == []
+
+
+def test_number_1_a_link_of_the_backup_sets_no_password_in_a_closed_house(committed, officer, administrator):
+    """Whoever agreed to it saw it: it would make two of one person."""
+    agent = factories.staff("agent")
+    given = agree(ask_link(agent, actor=administrator), actor=officer)
+    link = f"/first-password/{given.token}/"
+    with backup() as restored:
+        assert Client().get(link).status_code == 200
+        consoles.tell()
+        with restored():
+            assert restore.look() == [Sign.CONSOLE_MOVED]
+            assert Client().get(link).status_code == 410
+            assert Client().post(link, {"password": NEW, "again": NEW}).status_code == 410
+            assert not Staff.objects.get(pk=agent.pk).check_password(NEW)
+            accept(officer, administrator)
+            assert Client().get(link).status_code == 410
+
+
+def test_number_1_a_made_up_journal_does_not_use_up_all_epochs(committed, officer):
+    """The epoch that it names would be the last; the sentence names the file."""
+    plan = uuid.uuid4()
+    mark = [2**31 - 2, 1, str(uuid.uuid4())]
+    body = {"n": 1, "kind": "journal", "before": hashlib.sha256(b"").hexdigest(), "ledger": mark, "plan": str(plan)}
+    write_line(path_of(plan), json.dumps(body)[:-1])
+    assert restore.look() == [Sign.JOURNAL_AHEAD]
+    accept(officer)
+    status, said = command("accept_restore", account=factories.staff("supervisor"))
+    assert (status, str(path_of(plan)) in said, "Move the file away" in said) == (1, True, True)
+    path_of(plan).unlink()
+    assert restore.look() == []
+
+
+def test_number_1_a_console_that_only_moved_keeps_its_notices_whatever_an_earlier_restore_lost():
+    lost = dict.fromkeys(Loss, 0)
+    assert not _may_have_sent([Sign.CONSOLE_MOVED], lost | {Loss.JOURNALS: 1, Loss.PLANS: 2, Loss.DESTROYED_KEYS: 9})
+    assert _may_have_sent([Sign.CONSOLE_MOVED], lost | {Loss.FETCHES: 1})
+    assert _may_have_sent([Sign.CONSOLE_MOVED], lost | {Loss.LEDGER_EVENTS: 1})
+
+
+def test_number_1_journals_that_cannot_be_read_stop_no_page_and_an_empty_one_is_none(monkeypatch):
+    path = path_of(uuid.uuid4())
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert plans_of(journals_at_hand()) == []
+    path.write_text("x")
+    assert plans_of(journals_at_hand()) == [uuid.UUID(path.stem)]
+
+    def refused(*_args):
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert newest_marks() == {}
+    with pytest.raises(JournalError):
+        journals_at_hand()
 
 
 def test_number_1_what_the_host_ends_is_told_to_the_vault_unless_the_console_is_a_restored_one(committed, officer):
