@@ -209,14 +209,20 @@ def journals_at_hand() -> list[Path]:
 
 
 def plans_of(paths: Sequence[Path]) -> list[uuid.UUID]:
-    """The plans whose journals these are, by the names of the files; one that is empty, or no run's, is of none."""
+    """The plans whose journals these are, by the names of the files; a file that no run has made is of none."""
     found = []
     for path in paths:
-        with suppress(ValueError), _said(path):
+        with suppress(ValueError):
             plan = uuid.UUID(path.stem)
-            if path.name == f"{plan}.jsonl" and path.stat().st_size:
+            if path.name == f"{plan}.jsonl":
                 found.append(plan)
     return found
+
+
+def holds_lines(path: Path) -> bool:
+    """Whether anything stands in the journal. Raises JournalUnusable."""
+    with _said(path):
+        return path.stat().st_size > 0
 
 
 def newest_marks() -> dict[Path, LedgerMark]:

@@ -19,6 +19,7 @@ from retention.journal import (
     JournalError,
     JournalUnusable,
     entries,
+    holds_lines,
     journals_at_hand,
     path_of,
     plans_of,
@@ -66,7 +67,7 @@ def require_every_journal() -> None:
     right one, and mounted.
     """
     require_directory()
-    at_hand = plans_of(journals_at_hand())
+    at_hand = plans_of([path for path in journals_at_hand() if holds_lines(path)])
     runs = Run.objects.exclude(plan__in=at_hand).select_related("plan").order_by("started_at")
     missing = [run.plan for run in runs if not journal_is_lost(run.plan)]
     if missing:

@@ -325,17 +325,13 @@ def _plan_kind(
             for item in given(model, row.before).values()
         ]
         return
-    pairs = []
-    for row in list(gone):
-        other = next(
-            (entry for entry in come if SAME_THING[model](_as_the_file_knows(model, row, entry, winner), entry)), None
-        )
-        if other is None and id(row) in protected.keys() - unsure:
-            other = next(iter(come), None)
-        if other is not None:
-            gone.remove(row)
-            come.remove(other)
-            pairs.append((row, other))
+    pairs = _paired(model, gone, come, winner, country)
+    if model is ContactPoint:
+        # Each holds one value: what the file has instead of a protected one is another version of it.
+        alone = [row for row in gone if id(row) in protected.keys() - unsure]
+        pairs += zip(alone, come, strict=False)
+    gone = [row for row in gone if all(row is not paired for paired, _entry in pairs)]
+    come = [entry for entry in come if all(entry is not paired for _row, paired in pairs)]
     for row, entry in pairs:
         _set(plan, row, _differing(model, row, entry, country), winner)
         if row.after is not row.before and hasattr(entry, "well_formed"):
@@ -347,6 +343,33 @@ def _plan_kind(
             row.after = None
     if not unsure & {id(row) for row in gone}:
         plan.added += [(model, entry) for entry in come]
+
+
+def _paired(
+    model: type[Any], gone: Sequence[RowPlan], come: Sequence[Any], winner: Winner, country: str
+) -> list[tuple[RowPlan, Any]]:
+    """Rows beside entries that are another version of them: whatever is most alike first, whichever comes first.
+
+    Two addressees may share a name or an address; what the console corrected of one says nothing of the other.
+    """
+    alike = []
+    for at, row in enumerate(gone):
+        for place, entry in enumerate(come):
+            known = _as_the_file_knows(model, row, entry, winner)
+            if SAME_THING[model](known, entry):
+                columns = _items(model, entry).items()
+                apart = sum(
+                    not item.book.same(getattr(known, column), getattr(entry, column), country)
+                    for column, item in columns
+                )
+                alike.append((apart, at, place))
+    rows, places, pairs = set[int](), set[int](), []
+    for _apart, at, place in sorted(alike):
+        if at not in rows and place not in places:
+            rows.add(at)
+            places.add(place)
+            pairs.append((gone[at], come[place]))
+    return pairs
 
 
 def given(model: type[Any], entry: Any) -> dict[str, Item]:

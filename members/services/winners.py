@@ -210,11 +210,14 @@ def note_heard(taken: Sequence[tuple[OnFile, NewMember, Collection[str]]], ring:
 
 
 def _set_back(correction: Correction, person: OnFile, winners: Winners) -> bool:
-    """Whether the row holds again, as far as can be told, what an earlier correction of the console had superseded."""
+    """Whether the row holds again what an earlier correction of the console had superseded.
+
+    Of a value that is destroyed nobody can tell, and it counts as another: else no file would ever be heard again.
+    """
     item, winner = ITEMS[correction.item], winners.of(person, None)
     rows = [(person.member, person.clear), *person.contacts, *person.addressees, *person.payment_means]
     return any(
-        winner.unsure(item, row.pk) or winner.repeats(item, row.pk, getattr(clear, correction.field))
+        winner.repeats(item, row.pk, getattr(clear, correction.field))
         for row, clear in rows
         if row.pk == correction.row
     )

@@ -559,24 +559,97 @@ def test_26_a_file_has_heard_of_a_correction_once_it_holds_the_value(bring, late
     assert (correction.heard_at is not None) == heard
 
 
-@pytest.mark.parametrize("with_key", [True, False])
-def test_26_a_file_that_knows_neither_correction_has_not_heard_of_the_one_that_set_back_the_other(
-    bring, later, agent, destroyed, with_key
-):
+def test_26_a_file_that_knows_neither_correction_has_not_heard_of_the_one_that_set_back_the_other(bring, later, agent):
     """The value on file is what the marketplace has always said; if it works off the first one, nothing comes back."""
     row = factories.RowFactory()
     bring(row)
     member = Member.objects.get()
     mistaken = corrected(member, "member.occupation", member.pk, "教員", agent)
     right = corrected(member, "member.occupation", member.pk, "会社員", agent)
-    if not with_key:
-        destroyed(mistaken)
     assert counted(later(row)[0]) == {"unchanged": 1}
     for correction in (mistaken, right):
         correction.refresh_from_db()
         assert correction.heard_at is None
     assert counted(later(row, occupation="教員")[0]) == {"kept": 1, "warned": 1}
     assert clear(member).occupation == "会社員"
+
+
+def test_26_a_case_that_follows_the_file_after_all_ends_the_dispute(bring, later, agent, destroyed):
+    """The file was right, the old key is gone, the console says the same again: the next change is the member's own."""
+    row = factories.RowFactory()
+    bring(row)
+    member = Member.objects.get()
+    destroyed(corrected(member, "member.occupation", member.pk, "教員", agent))
+    assert counted(later(row)[0]) == {"kept": 1, "warned": 1}
+    corrected(member, "member.occupation", member.pk, "会社員", agent)
+    assert counted(later(row)[0]) == {"unchanged": 1}
+    assert counted(later(row, occupation="医師")[0]) == {"changed": 1}
+    assert clear(member).occupation == "医師"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_26_of_two_addressees_each_stays_itself_whichever_comes_first(bring, later, agent, turned):
+    """One household: both move, the console corrected one's telephone, and the file knows nothing of it."""
+    people = [addressee("鈴木 一", "X町1", "06-1111-1111"), addressee("鈴木 花", "X町1", "06-2222-2222")]
+    row = factories.RowFactory(addressees=people[::-1] if turned else people)
+    bring(row)
+    member = Member.objects.get()
+    hana = _addressee_named(member, "鈴木 花")
+    corrected(member, "addressee.phone", hana.pk, "06-3333-3333", agent)
+    moved = [one | {"postcode": "530-0002"} for one in row["addressees"]]
+    result, rejects, warnings = later(row, addressees=moved)
+    assert (counted(result), rejects) == ({"kept": 1, "warned": 1}, [])
+    assert {(one["field"], one["code"]) for one in warnings} == {("addressee.phone", "console_newer")}
+    assert {(one.name, one.phone[-4:], one.postcode) for one in clear(member).addressees} == {
+        ("鈴木 一", "1111", "530-0002"),
+        ("鈴木 花", "3333", "530-0002"),
+    }
+    assert _addressee_named(member, "鈴木 花").pk == hana.pk
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_26_of_one_person_with_two_addresses_the_corrected_one_stays(bring, later, agent, turned):
+    """The other address is gone from the file, and this one has its reading now and its old telephone."""
+    home, office = addressee("鈴木 一", "自宅町1", "06-1111-1111"), addressee("鈴木 一", "会社町2", "06-2222-2222")
+    row = factories.RowFactory(addressees=[office, home] if turned else [home, office])
+    bring(row)
+    member = Member.objects.get()
+    at_work = _addressee_named(member, "鈴木 一", address="会社町2")
+    corrected(member, "addressee.phone", at_work.pk, "06-3333-3333", agent)
+    _result, _rejects, warnings = later(row, addressees=[office | {"kana": "スズキ"}])
+    assert {(one["field"], one["code"]) for one in warnings} == {("addressee.phone", "console_newer")}
+    (left,) = clear(member).addressees
+    assert (left.address, left.phone[-4:], left.kana) == ("会社町2", "3333", "スズキ")
+    assert _addressee_named(member, "鈴木 一", address="会社町2").pk == at_work.pk
+
+
+def test_26_an_addressee_with_a_pending_correction_takes_nothing_of_another(bring, later, agent):
+    """Deleted on My Page while the correction waits: the row stays whole, and who is new comes in beside it."""
+    row = factories.RowFactory(addressees=[addressee("鈴木 一", "X町1", "06-1111-1111")])
+    bring(row)
+    member = Member.objects.get()
+    suzuki = _addressee_named(member, "鈴木 一")
+    case = factories.identify(factories.case(member, agent))
+    ask_correction(case, item="addressee.phone", row=suzuki.pk, text="06-3333-3333", actor=agent)
+    later(row, addressees=[addressee("田中 二", "Y町2", "06-4444-4444")])
+    assert {(one.name, one.address, one.phone[-4:]) for one in clear(member).addressees} == {
+        ("鈴木 一", "X町1", "1111"),
+        ("田中 二", "Y町2", "4444"),
+    }
+
+
+def addressee(name, address, phone):
+    return {"name": name, "kana": "", "postcode": "530-0001", "address": address, "phone": phone}
+
+
+def _addressee_named(member, name, address=None):
+    with acting(None, reason="asked") as act:
+        event = act.record(Event.COMPARED)
+    with keys_for([member.pk], [Category.DELIVERY], event=event) as ring:
+        for row in Addressee.objects.filter(member=member, removed_at=None):
+            if ring.open_sealed(row, "name") == name and address in {None, ring.open_sealed(row, "address")}:
+                return row
+    raise LookupError
 
 
 def test_26_a_file_has_heard_of_two_corrections_once_it_holds_the_second_value(bring, later, agent):
